@@ -1,0 +1,1 @@
+"""The command line, the web application and the demo; everything concrete is reached through the registry."""

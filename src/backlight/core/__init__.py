@@ -1,0 +1,1 @@
+"""Contracts and machinery that know no concrete plugin."""

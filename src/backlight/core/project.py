@@ -1,0 +1,448 @@
+"""A finished or growing run, or a ViRelAy project: one YAML file and the HDF5 files it points to.
+
+Everything is opened read-only; `write_project` alone writes, atomically. Formats: docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from backlight.core.errors import FormatError, RequestError, unknown
+from backlight.core.store import Rows, atomic_text, channels_first, displayable, open_hdf5
+
+PROJECT_FILE = "project.yaml"
+LABEL_FILE = "labels.json"
+DATA_FILE = "data.h5"
+ATTRIBUTION_FILE = "attribution.h5"
+ANALYSIS_FILE = "analysis.h5"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class of the label map."""
+
+    index: int
+    name: str
+    word_net_id: str | None = None
+
+    @property
+    def category(self) -> str:
+        """Name of the class's group in an analysis file."""
+        return self.word_net_id or f"{self.index:08d}"
+
+
+class LabelMap:
+    """The classes of a project, by index and by analysis category."""
+
+    def __init__(self, labels: Iterable[Label]) -> None:
+        self.labels = tuple(labels)
+        self._by_index = {label.index: label for label in self.labels}
+        self._by_category = {label.category: label for label in self.labels}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def label(self, index: int) -> Label:
+        """Return the label of a class index; one that the map lacks gets its number as a name."""
+        return self._by_index.get(index) or Label(index, f"class {index}")
+
+    def of_category(self, category: str) -> Label | None:
+        """Return the class an analysis category stands for, or None for another kind of grouping."""
+        if category in self._by_category:
+            return self._by_category[category]
+        return self.label(int(category)) if category.isdecimal() else None
+
+    def to_json(self) -> str:
+        """Return the label map as ViRelAy reads it."""
+        rows = [{"index": x.index, "word_net_id": x.word_net_id, "name": x.name} for x in self.labels]
+        return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> LabelMap:
+        """Read a JSON label map; raise FormatError naming the file and entry that does not fit."""
+        try:
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            return cls(Label(int(r["index"]), str(r["name"]), r.get("word_net_id")) for r in rows)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FormatError(
+                f'label map {path} cannot be used ({error!r}); expected [{{"index", "word_net_id", "name"}}, …]'
+            ) from error
+
+
+class _Files:
+    """HDF5 files of one project, opened once, read-only."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, h5py.File] = {}
+        self._lock = threading.Lock()
+
+    def get(self, path: Path) -> h5py.File:
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = open_hdf5(path)
+            return self._open[path]
+
+    def close(self) -> None:
+        with self._lock:
+            for file in self._open.values():
+                file.close()
+            self._open.clear()
+
+
+class Hdf5Dataset:
+    """Inputs and labels of a project's samples, by dataset index."""
+
+    def __init__(self, files: _Files, path: Path, name: str) -> None:
+        self._files, self._path, self.name = files, path, name
+
+    @cached_property
+    def _data(self) -> Rows:
+        return Rows(self._files.get(self._path), "data")
+
+    @cached_property
+    def labels(self) -> Array:
+        """(N,) int64 class index of every sample; the first set class of an n-hot label."""
+        rows = Rows(self._files.get(self._path), "label").all()
+        return np.array([int(np.argmax(r)) if r.ndim else int(r) for r in rows], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """Return the input picture of one sample, (H, W, 3) uint8."""
+        return displayable(self._data[index])
+
+    def file_name(self, index: int) -> str:
+        """Return where the sample came from: its recorded source file, its key, or its number."""
+        file = self._files.get(self._path)
+        if "source" in file:
+            return str(file["source"].asstr()[index])
+        return self._data.keys[index] if self._data.keys is not None else f"{index}"
+
+
+class Attributions:
+    """Relevance and predictions, looked up by dataset index over one or more files."""
+
+    def __init__(self, files: _Files, paths: Sequence[Path], method: str) -> None:
+        self._files, self.paths, self.method = files, tuple(paths), method
+
+    @cached_property
+    def _where(self) -> dict[int, tuple[int, int]]:
+        """Dataset index -> (file, row); the first file that holds an index wins."""
+        where: dict[int, tuple[int, int]] = {}
+        for number, path in enumerate(self.paths):
+            for row, index in enumerate(self._index(path)):
+                where.setdefault(int(index), (number, row))
+        return where
+
+    def _index(self, path: Path) -> Array:
+        file = self._files.get(path)
+        rows = len(Rows(file, "attribution"))
+        if "index" not in file:
+            return np.arange(rows)
+        index = np.asarray(file["index"])
+        if index.shape != (rows,):
+            raise FormatError(f"{path}: 'index' has shape {index.shape}, expected ({rows},)")
+        return index
+
+    @cached_property
+    def indices(self) -> Array:
+        """(M,) int64 ascending dataset indices that have an attribution."""
+        return np.array(sorted(self._where), dtype=np.int64)
+
+    def _find(self, index: int) -> tuple[h5py.File, int]:
+        try:
+            number, row = self._where[int(index)]
+        except KeyError:
+            raise FormatError(f"no attribution of sample {index} in {', '.join(map(str, self.paths))}") from None
+        return self._files.get(self.paths[number]), row
+
+    def relevance(self, index: int) -> Array:
+        """Return the raw relevance of one sample, (C, H, W) float32."""
+        file, row = self._find(index)
+        return channels_first(Rows(file, "attribution")[row]).astype(np.float32, copy=False)
+
+    def relevances(self, indices: Array) -> Array:
+        """Return the raw relevance of many samples of one size, (n, C, H, W) float32, in the order asked for."""
+        out: list[Array | None] = [None] * len(indices)
+        for number, positions in self._by_file(indices).items():
+            rows = np.array([self._where[int(indices[p])][1] for p in positions])
+            for position, array in zip(positions, Rows(self._files.get(self.paths[number]), "attribution").take(rows), strict=True):
+                out[position] = channels_first(array)
+        arrays = [a for a in out if a is not None]
+        shapes = {a.shape for a in arrays}
+        if len(shapes) > 1:
+            raise FormatError(f"attributions have {len(shapes)} different shapes {sorted(shapes)[:3]}; expected one size")
+        return np.stack(arrays).astype(np.float32, copy=False) if arrays else np.zeros((0, 1, 1, 1), np.float32)
+
+    def predictions(self, indices: Array) -> Array:
+        """Return the model's output of many samples, (n, classes) float32; (n, 0) where none was recorded."""
+        out: list[Array | None] = [None] * len(indices)
+        for number, positions in self._by_file(indices).items():
+            file = self._files.get(self.paths[number])
+            if "prediction" not in file:
+                return np.zeros((len(indices), 0), np.float32)
+            rows = np.array([self._where[int(indices[p])][1] for p in positions])
+            for position, array in zip(positions, Rows(file, "prediction").take(rows), strict=True):
+                out[position] = np.atleast_1d(array)
+        return np.stack([a for a in out if a is not None]).astype(np.float32) if out else np.zeros((0, 0), np.float32)
+
+    def training(self, indices: Array) -> NDArray[np.bool_] | None:
+        """Return which samples belong to the training split, (n,) bool, or None where it was not recorded."""
+        found = np.zeros(len(indices), dtype=bool)
+        for number, positions in self._by_file(indices).items():
+            file = self._files.get(self.paths[number])
+            if "train" not in file:
+                return None
+            train = np.asarray(file["train"], dtype=bool)
+            found[positions] = train[[self._where[int(indices[p])][1] for p in positions]]
+        return found
+
+    def _by_file(self, indices: Array) -> dict[int, list[int]]:
+        groups: dict[int, list[int]] = {}
+        for position, index in enumerate(indices):
+            self._find(int(index))
+            groups.setdefault(self._where[int(index)][0], []).append(position)
+        return groups
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A stored embedding of a category: coordinates by name, with the attributes kept beside them."""
+
+    name: str
+    size: int
+    dimensions: int
+    eigenvalues: Array | None
+    """(D,) Laplacian eigenvalues in the order of the columns, or None."""
+    _dataset: h5py.Dataset = field(repr=False, compare=False)
+
+    def columns(self, *axes: int) -> Array:
+        """Return the chosen columns, (S, len(axes)) float32, reading no others."""
+        return np.stack([np.asarray(self._dataset[:, axis], dtype=np.float32) for axis in axes], axis=1)
+
+    def all(self) -> Array:
+        """Return the whole embedding, (S, D) float32."""
+        return np.asarray(self._dataset, dtype=np.float32)
+
+
+class Category:
+    """One group of samples that was analysed together, usually a class."""
+
+    def __init__(self, group: h5py.Group, label: Label | None) -> None:
+        self._group, self.label = group, label
+        self.id = group.name.strip("/")
+
+    @property
+    def name(self) -> str:
+        """What a person calls the category."""
+        return self.label.name if self.label else self.id
+
+    @cached_property
+    def index(self) -> Array:
+        """(S,) int64 dataset index of every sample."""
+        if "index" not in self._group:
+            raise FormatError(f"{self._group.file.filename}{self._group.name} has no 'index'")
+        return np.asarray(self._group["index"], dtype=np.int64)
+
+    @property
+    def embeddings(self) -> list[str]:
+        """Names of the stored embeddings."""
+        return sorted(self._group.get("embedding", ()))
+
+    @property
+    def clusterings(self) -> list[str]:
+        """Names of the stored clusterings."""
+        return sorted(self._group.get("cluster", ()))
+
+    def embedding(self, name: str) -> Embedding:
+        """Return one embedding by name."""
+        if name not in self.embeddings:
+            raise RequestError(f"category {self.name!r} has {unknown('embedding', name, self.embeddings)}")
+        dataset = self._group["embedding"][name]
+        values = dataset.attrs.get("eigenvalue")
+        return Embedding(name, *map(int, dataset.shape), None if values is None else np.asarray(values), dataset)
+
+    def clusters(self, name: str) -> Array:
+        """Return the cluster of every sample, (S,) int32, -1 = noise."""
+        if name not in self.clusterings:
+            raise RequestError(f"category {self.name!r} has {unknown('clustering', name, self.clusterings)}")
+        return np.asarray(self._group["cluster"][name], dtype=np.int32)
+
+    def clustering_attributes(self, name: str) -> dict[str, Any]:
+        """Return what was recorded beside a clustering (embedding, k, …)."""
+        self.clusters(name)
+        return dict(self._group["cluster"][name].attrs)
+
+    @cached_property
+    def scores(self) -> dict[str, Array]:
+        """Scores by name: scalars (0-d) of the category, or one value per cluster with attribute `cluster`."""
+        return {name: np.asarray(item) for name, item in self._group.get("score", {}).items()}
+
+    def score_attributes(self, name: str) -> dict[str, Any]:
+        """Return what was recorded beside a score (clustering, baseline, …)."""
+        return dict(self._group["score"][name].attrs)
+
+
+class Analysis:
+    """One analysis method of a project: its categories over one or more files."""
+
+    def __init__(self, files: _Files, method: str, paths: Sequence[Path], labels: LabelMap) -> None:
+        self.method, self.paths = method, tuple(paths)
+        self._files, self._labels = files, labels
+
+    @cached_property
+    def categories(self) -> dict[str, Category]:
+        """Categories by id, in file order; the first file that holds one wins."""
+        found: dict[str, Category] = {}
+        for path in self.paths:
+            file = self._files.get(path)
+            for key in file:
+                if isinstance(file[key], h5py.Group) and key not in found:
+                    found[key] = Category(file[key], self._labels.of_category(key))
+        return found
+
+    def category(self, category: str) -> Category:
+        """Return one category by id or human name."""
+        if category in self.categories:
+            return self.categories[category]
+        for candidate in self.categories.values():
+            if candidate.name == category:
+                return candidate
+        names = [c.name for c in self.categories.values()]
+        raise RequestError(f"analysis {self.method!r} has {unknown('category', category, names)}")
+
+
+class Project:
+    """Read-only view of a run directory or ViRelAy project. Close it, or use it as a context manager."""
+
+    def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
+        self.path, self.root = path, path.parent
+        self.document = document
+        self._files = _Files()
+        body = _mapping(document, "project", path)
+        self.name = str(_get(body, "name", path))
+        self.model = str(_get(body, "model", path))
+        self.extra: Mapping[str, Any] = document.get("backlight") or {}
+        self.labels = LabelMap.read(self.root / str(_get(body, "label_map", path)))
+        data = _mapping(body, "dataset", path)
+        if data.get("type") != "hdf5":
+            raise FormatError(f"{path}: dataset.type is {data.get('type')!r}, expected 'hdf5'")
+        self.dataset = Hdf5Dataset(self._files, self.root / str(_get(data, "path", path)), str(data.get("name", "")))
+        shown = _mapping(body, "attributions", path)
+        self.attributions = Attributions(
+            self._files, [self.root / s for s in _get(shown, "sources", path)], str(shown.get("attribution_method", ""))
+        )
+        self.attribution_strategy = str(shown.get("attribution_strategy", "true_label"))
+        sources: dict[str, list[Path]] = {}
+        for entry in body.get("analyses") or []:
+            sources.setdefault(str(entry["analysis_method"]), []).extend(self.root / s for s in entry["sources"])
+        self.analyses = {m: Analysis(self._files, m, paths, self.labels) for m, paths in sources.items()}
+
+    def analysis(self, method: str) -> Analysis:
+        """Return one analysis by method name."""
+        if method not in self.analyses:
+            raise RequestError(f"project {self.name!r} has {unknown('analysis', method, self.analyses)}")
+        return self.analyses[method]
+
+    def close(self) -> None:
+        """Close every file."""
+        self._files.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_project(path: str | Path) -> Project:
+    """Open a run directory (its project.yaml) or a ViRelAy project file.
+
+    Raises RequestError when there is nothing there, FormatError naming the file and key that does not fit.
+    """
+    file = Path(path)
+    if file.is_dir():
+        file = file / PROJECT_FILE
+    if not file.is_file():
+        raise RequestError(f"{path} is no run directory or project file: expected {file}")
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FormatError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise FormatError(f"{file} holds {type(document).__name__}, expected a mapping with the key 'project'")
+    return Project(file, document)
+
+
+def write_project(
+    root: Path,
+    *,
+    name: str,
+    model: str,
+    dataset: str,
+    labels: LabelMap,
+    method: str,
+    strategy: str,
+    image_size: tuple[int, int],
+    analyses: Sequence[str] = (),
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write label map and project file of a run directory; ViRelAy opens the result as it is.
+
+    image_size: (height, width) of the inputs. analyses: method names whose results lie in the analysis file.
+    """
+    height, width = image_size
+    document = {
+        "project": {
+            "name": name,
+            "model": model,
+            "label_map": LABEL_FILE,
+            "dataset": {
+                "name": dataset,
+                "type": "hdf5",
+                "path": DATA_FILE,
+                "input_width": width,
+                "input_height": height,
+                "down_sampling_method": "none",
+                "up_sampling_method": "none",
+            },
+            "attributions": {
+                "attribution_method": method,
+                "attribution_strategy": strategy,
+                "sources": [ATTRIBUTION_FILE],
+            },
+            "analyses": [{"analysis_method": a, "sources": [ANALYSIS_FILE]} for a in analyses],
+        },
+        "backlight": dict(extra or {}),
+    }
+    atomic_text(root / LABEL_FILE, labels.to_json())
+    path = root / PROJECT_FILE
+    atomic_text(path, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    return path
+
+
+def _get(mapping: Mapping[str, Any], key: str, path: Path) -> Any:
+    if mapping.get(key) is None:
+        raise FormatError(f"{path} lacks the key {key!r}; it has {', '.join(map(str, mapping)) or 'none'}")
+    return mapping[key]
+
+
+def _mapping(mapping: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:
+    value = _get(mapping, key, path)
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: {key!r} is {type(value).__name__}, expected a mapping")
+    return value

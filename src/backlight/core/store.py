@@ -1,0 +1,118 @@
+"""Files on disk: written beside their final name and renamed when complete, read with errors that name the file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import FormatError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; rename it to `path` on success, remove it on any failure."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.chmod(0o644)  # mkstemp's 0600 would hide finished results from everyone else
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file that appears under `path` only when it is complete."""
+    with atomic_path(path) as part, h5py.File(part, "w") as file:
+        yield file
+
+
+def atomic_text(path: Path, text: str) -> None:
+    """Write UTF-8 `text` to `path` in one step."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open an HDF5 file read-only; raise FormatError when it is missing, truncated or something else."""
+    if not path.is_file():
+        raise FormatError(f"{path} does not exist; expected an HDF5 file")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise FormatError(f"{path} is not a readable HDF5 file ({error})") from error
+
+
+class Rows:
+    """Samples of one HDF5 item in either form: a dataset (N, …), or a group with one dataset per sample.
+
+    In a group, position means byte-wise sorted key order ('1', '10', '2').
+    """
+
+    def __init__(self, file: h5py.File, key: str) -> None:
+        if key not in file:
+            raise FormatError(f"{file.filename} has no {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
+        self._item = file[key]
+        self.keys: list[str] | None = None
+        if isinstance(self._item, h5py.Group):
+            self.keys = sorted(self._item, key=lambda name: name.encode())
+
+    def __len__(self) -> int:
+        return len(self.keys) if self.keys is not None else int(self._item.shape[0])
+
+    def __getitem__(self, position: int) -> NDArray[np.generic]:
+        if not 0 <= position < len(self):
+            raise FormatError(f"{self._item.file.filename}{self._item.name} has {len(self)} samples, none at {position}")
+        return np.asarray(self._item[self.keys[position] if self.keys is not None else position])
+
+    def take(self, positions: NDArray[np.integer]) -> list[NDArray[np.generic]]:
+        """Return the samples at `positions`, in that order; a dataset is read in one sorted pass."""
+        if self.keys is not None:
+            return [self[int(p)] for p in positions]
+        unique, inverse = np.unique(np.asarray(positions, dtype=np.int64), return_inverse=True)
+        if len(unique) and (unique[0] < 0 or unique[-1] >= len(self)):
+            raise FormatError(f"{self._item.file.filename}{self._item.name} has {len(self)} samples, not {unique[-1]}")
+        if len(unique) == len(self):
+            block = self._item[:]
+        else:
+            block = self._item[unique] if len(unique) else self._item[:0]
+        return [block[i] for i in inverse]
+
+    def all(self) -> list[NDArray[np.generic]]:
+        """Return every sample, in position order."""
+        return self.take(np.arange(len(self)))
+
+
+def channels_first(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return (C, H, W) from (C, H, W), (H, W, C) or (H, W); the channel axis is the smallest of first and last."""
+    if array.ndim == 2:
+        return array[None]
+    if array.ndim != 3:
+        raise FormatError(f"expected an image of shape (C, H, W), (H, W, C) or (H, W), got {array.shape}")
+    return array if array.shape[0] <= min(array.shape[1:]) else np.moveaxis(array, -1, 0)
+
+
+def displayable(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return an (H, W, 3) uint8 picture from an input in any supported layout, uint8 or [0, 1] floats.
+
+    One channel is repeated; channels past the third are dropped; NaN shows as black.
+    """
+    image = channels_first(array)
+    if image.dtype != np.uint8:
+        values = np.nan_to_num(image.astype(np.float64))
+        image = np.clip(values * 255.0 if values.max(initial=0.0) <= 1.0 else values, 0, 255).round().astype(np.uint8)
+    image = np.repeat(image[:1], 3, axis=0) if image.shape[0] < 3 else image[:3]
+    return np.ascontiguousarray(np.moveaxis(image, 0, -1)).astype(np.uint8, copy=False)

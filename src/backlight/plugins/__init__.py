@@ -1,0 +1,1 @@
+"""Built-in plugins, found through the entry points in pyproject.toml like any other."""

@@ -1,0 +1,1 @@
+"""Reversible rewrites for the time of an explanation, one family a file."""

@@ -1,0 +1,1 @@
+"""Preset composites: which rule explains which operation."""

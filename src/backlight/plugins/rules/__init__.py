@@ -1,0 +1,1 @@
+"""LRP rules, one family a file."""
