@@ -7,11 +7,12 @@ each takes no argument and returns frozen descriptors. Nothing here imports torc
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import pluggy
 
@@ -27,6 +28,7 @@ PROJECT = "backlight"
 
 Group = Literal["backlight.rules", "backlight.canonizers", "backlight.processors", "backlight.viewers"]
 Kind = Literal["rule", "composite", "canonizer", "processor", "panel"]
+Slot = Literal["main", "side", "bottom"]
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -54,17 +56,22 @@ class PluginSpec:
 
     @property
     def summary(self) -> str:
-        """First sentence of the factory's docstring."""
-        return (inspect.getdoc(self.factory) or "").split("\n\n")[0].replace("\n", " ")
+        """First paragraph of the factory's docstring, on one line."""
+        factory = self.factory.func if isinstance(self.factory, functools.partial) else self.factory
+        return " ".join((inspect.getdoc(factory) or "").split("\n\n")[0].split())
 
     def problem(self) -> str | None:
-        """Say what makes this descriptor unusable, or None."""
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            return f"name {self.name!r} is not kebab-case"
-        if self.api_version != API_VERSION:
-            return f"was written for plugin API {self.api_version!r}, this Backlight speaks {API_VERSION}"
-        if not callable(self.factory):
-            return f"factory {self.factory!r} is not callable"
+        """Say what makes this descriptor unusable, or None; plugins are not type-checked, so nothing is assumed."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        if values["api_version"] != API_VERSION:
+            written_for = values["api_version"]
+            return f"it was written for plugin API {written_for!r}, this Backlight speaks {API_VERSION}"
+        if not isinstance(values["name"], str) or not _NAME.fullmatch(values["name"]):
+            return f"name {values['name']!r} is not kebab-case"
+        if not callable(values["factory"]):
+            return f"factory {values['factory']!r} is not callable"
+        if not isinstance(values["cite"], str):
+            return f"cite {values['cite']!r} is not a key of the bibliography"
         return None
 
 
@@ -82,6 +89,13 @@ class RuleSpec(PluginSpec):
 
     kind: ClassVar[Kind] = "rule"
     group: ClassVar[Group] = "backlight.rules"
+
+    def problem(self) -> str | None:
+        """Say what makes this descriptor unusable, or None."""
+        takes: Any = self.takes
+        if not isinstance(takes, tuple) or not takes or not all(isinstance(kind, str) for kind in takes):
+            return f"takes {takes!r} is not a tuple of kinds of operation"
+        return super().problem()
 
 
 @dataclass(frozen=True)
@@ -126,7 +140,7 @@ class PanelSpec(PluginSpec):
     """
 
     factory: Callable[..., Panel]
-    slot: Literal["main", "side", "bottom"] = "side"
+    slot: Slot = "side"
     order: int = 100
 
     kind: ClassVar[Kind] = "panel"
@@ -134,8 +148,12 @@ class PanelSpec(PluginSpec):
 
     def problem(self) -> str | None:
         """Say what makes this descriptor unusable, or None."""
-        if self.slot not in ("main", "side", "bottom"):
-            return f"slot {self.slot!r} is none of main, side, bottom"
+        slot: Any = self.slot
+        order: Any = self.order
+        if slot not in get_args(Slot):
+            return f"slot {slot!r} is none of {', '.join(get_args(Slot))}"
+        if not isinstance(order, int):
+            return f"order {order!r} is not a whole number"
         return super().problem()
 
 

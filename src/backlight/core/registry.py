@@ -1,65 +1,53 @@
 """Registry of plugins: names from metadata, import on first use, one broken plugin never in another's way.
 
-Listing reads entry points only. A module is imported when one of its names is looked up, validated whole and
-then committed, or remembered as a failure that is shown by `entries` and raised when the name is used.
+Listing reads entry points only. A module is imported when one of its names is looked up, validated whole, and
+then committed with all its names or remembered as a failure, which is shown by `plugins` and raised when one
+of its names is used.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import importlib
+import inspect
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any, get_args
+from types import ModuleType
+from typing import Any, Literal, get_args
 
 import pluggy
 
 from backlight.core import hookspecs
-from backlight.core.errors import PluginError, unknown
+from backlight.core.discovery import Entry, canonical, discover
+from backlight.core.errors import BacklightError, PluginError, unknown
 from backlight.core.hookspecs import GROUPS, PROJECT, SPECS, Group, Kind, PluginSpec
 
 BLOCK_VARIABLE = "BACKLIGHT_PLUGINS_BLOCK"
 ALLOW_VARIABLE = "BACKLIGHT_PLUGINS_ALLOW"
 TRACE_VARIABLE = "BACKLIGHT_PLUGINS_TRACE"
 
+State = Literal["available", "loaded", "blocked", "ambiguous", "failed"]
 
-@dataclass(frozen=True, order=True)
-class Entry:
-    """One entry point: a name a distribution offers, and the module that provides it."""
 
-    group: Group
+@dataclass(frozen=True)
+class Plugin:
+    """One installed plugin as `plugins` reports it.
+
+    state: "available" (not imported yet), "loaded", "blocked", "ambiguous" or "failed".
+    summary: what it does, "" until it is loaded. problem: why it cannot be used under its bare name, or "".
+    """
+
+    kind: Kind
     name: str
-    module: str
     dist: str
     version: str
-
-    @property
-    def key(self) -> str:
-        """`dist/name`, which is unambiguous within the group."""
-        return f"{self.dist}/{self.name}"
-
-    @property
-    def kind(self) -> Kind:
-        """The kind shown before loading: composites share a group with rules and live in a `composites` package."""
-        if self.group == "backlight.rules":
-            return "composite" if "composites" in self.module.split(".") else "rule"
-        return next(spec.kind for spec in SPECS if spec.group == self.group)
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} of {self.dist} {self.version} (module {self.module})"
-
-
-def discover() -> Iterator[Entry]:
-    """Yield every plugin entry point of the installed distributions, importing nothing."""
-    installed = metadata.entry_points()
-    for group in get_args(Group):
-        for point in installed.select(group=group):
-            dist = point.dist
-            yield Entry(group, point.name, point.value, dist.name if dist else "?", dist.version if dist else "?")
+    state: State
+    module: str
+    summary: str = ""
+    problem: str = ""
 
 
 class Registry:
@@ -78,191 +66,310 @@ class Registry:
         self._block = (*block, *_patterns(BLOCK_VARIABLE))
         self._allow = (*allow, *_patterns(ALLOW_VARIABLE))
         self._lock = threading.RLock()
-        self._specs: dict[tuple[Kind, str], PluginSpec] = {}
-        self._loaded: set[Entry] = set()
-        self._failures: dict[Entry, PluginError] = {}
-        self._collected: list[tuple[str, object]] = []
-        self._manager = self._start_manager()
+        self._specs: dict[Entry, PluginSpec] = {}
+        self._failures: dict[Entry, BaseException] = {}
+        self._manager = _HookManager()
 
     def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """Return the installed entry points, by group and name, without importing any."""
         with self._lock:
             if self._entries is None:
                 self._entries = tuple(sorted(set(discover())))
-        return self._entries if kind is None else tuple(e for e in self._entries if e.kind == kind)
+        return self._entries if kind is None else tuple(e for e in self._entries if self.kind(e) == kind)
 
     def names(self, kind: Kind) -> list[str]:
-        """Return the public names of one kind, without importing any."""
-        return sorted({entry.name for entry in self.entries(kind)})
+        """Return the public names of one kind that are not blocked, without importing any."""
+        return sorted({entry.name for entry in self.entries(kind) if not self._blocked(entry)})
 
-    def state(self, entry: Entry) -> str:
+    def kind(self, entry: Entry) -> Kind:
+        """Return what `entry` is: read off its metadata until it is loaded, certain afterwards."""
+        spec = self._specs.get(entry)
+        return spec.kind if spec else entry.kind
+
+    def state(self, entry: Entry) -> State:
         """Return "available", "loaded", "blocked", "ambiguous" or "failed"."""
         if self._blocked(entry):
             return "blocked"
         if entry in self._failures:
             return "failed"
-        if entry in self._loaded:
-            return "loaded"
-        return "ambiguous" if len(self._rivals(entry)) > 1 else "available"
+        if len(self._rivals(entry)) > 1:
+            return "ambiguous"
+        return "loaded" if entry in self._specs else "available"
 
     def failure(self, entry: Entry) -> str | None:
         """Return why `entry` failed to load, or None."""
-        error = self._failures.get(entry)
-        return str(error) if error else None
+        cause = self._failures.get(entry)
+        return _failure(entry, cause) if cause else None
+
+    def plugins(self, kind: Kind | None = None, *, load: bool = False) -> tuple[Plugin, ...]:
+        """Return one record for each installed plugin, by kind and name; `load` imports them first."""
+        if load:
+            self.load_all()
+        records = [self._record(entry) for entry in self.entries(kind)]
+        order = get_args(Kind)
+        return tuple(sorted(records, key=lambda p: (order.index(p.kind), p.name, p.dist, p.module)))
 
     def find(self, kind: Kind, name: str) -> Entry:
         """Return the one usable entry of `kind` called `name` or `dist/name`.
 
         Raises PluginError when there is none, when it is blocked, or when two distributions offer the name.
         """
-        group = next(spec.group for spec in SPECS if spec.kind == kind)
-        offered = [e for e in self.entries() if e.group == group and name in (e.name, e.key)]
+        group = _group(kind)
+        offered = [e for e in self.entries() if e.group == group and e.called(name)]
         if not offered:
             raise PluginError(unknown(kind, name, self.names(kind)))
         usable = [e for e in offered if not self._blocked(e)]
         if not usable:
-            raise PluginError(f"{offered[0]} is blocked by {BLOCK_VARIABLE}, {ALLOW_VARIABLE} or an option")
+            raise PluginError(_blocked(offered[0]))
         if len(usable) > 1:
-            keys = " or ".join(repr(e.key) for e in usable)
-            raise PluginError(f"{kind} {name!r} is offered by more than one distribution; write {keys}")
+            raise PluginError(_ambiguous(usable))
         return usable[0]
 
     def spec(self, kind: Kind, name: str) -> PluginSpec:
         """Return the descriptor of the plugin `name` or `dist/name`, importing its module if needed."""
-        entry = self.find(kind, name)
-        self.load(entry)
-        try:
-            return self._specs[kind, entry.key]
-        except KeyError:
-            raise PluginError(f"{entry} provides no {kind} of that name") from None
+        spec = self.load(self.find(kind, name))
+        if spec.kind != kind:
+            raise PluginError(f"{name!r} is a {spec.kind}, not a {kind}")
+        return spec
 
     def create(self, kind: Kind, name: str, **parameters: Any) -> Any:
-        """Build the plugin `name` with `parameters`; a parameter it does not have is a RequestError."""
+        """Build the plugin `name` with `parameters`; parameters it cannot take are a PluginError."""
         factory = self.spec(kind, name).factory
-        check_parameters(f"{kind} {name!r}", factory, parameters)
-        return factory(**parameters)
+        what = f"{kind} {name!r}"
+        check_parameters(what, factory, parameters, complete=True)
+        try:
+            return factory(**parameters)
+        except BacklightError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"{what}: {error}") from error
 
-    def load(self, entry: Entry) -> None:
+    def load(self, entry: Entry) -> PluginSpec:
         """Import and validate the module behind `entry`, once; raise PluginError if it cannot be used."""
-        with self._lock:
-            if entry in self._failures:
-                raise self._failures[entry]
-            if entry in self._loaded:
-                return
-            try:
-                self._commit(entry, self._collect(entry))
-            except Exception as error:
-                failure = PluginError(
-                    f"{entry} cannot be used: {type(error).__name__}: {error}; "
-                    f"try `pip install --upgrade {entry.dist}` or block it with {BLOCK_VARIABLE}={entry.dist}"
-                )
-                self._failures[entry] = failure
-                raise failure from error
+        if self._blocked(entry):
+            raise PluginError(_blocked(entry))
+        if entry not in self._specs and entry not in self._failures:
+            self._attempt(entry)
+        if cause := self._failures.get(entry):
+            raise PluginError(_failure(entry, cause)) from cause
+        return self._specs[entry]
 
     def load_all(self, kind: Kind | None = None) -> None:
         """Load every usable entry; failures are remembered, not raised."""
         for entry in self.entries(kind):
-            if not self._blocked(entry):
-                try:
-                    self.load(entry)
-                except PluginError:
-                    continue  # kept by load() and shown by state() and failure()
+            if not self._blocked(entry) and entry not in self._specs and entry not in self._failures:
+                self._attempt(entry)
 
     def name_of(self, kind: Kind, factory: object) -> str | None:
         """Return the public name under which `factory` was loaded, or None."""
-        return next((s.name for (k, _), s in self._specs.items() if k == kind and s.factory is factory), None)
+        return next((s.name for _, s in self._loaded() if s.kind == kind and s.factory is factory), None)
 
     def dist_of(self, kind: Kind, factory: object) -> str:
         """Return "dist version" of the plugin built by `factory`, or "" when it came from none."""
-        for (k, key), spec in self._specs.items():
-            if k == kind and spec.factory is factory:
-                return next(f"{e.dist} {e.version}" for e in self._loaded if e.key == key and e.group == spec.group)
-        return ""
+        loaded = ((e, s) for e, s in self._loaded() if s.kind == kind and s.factory is factory)
+        return next((f"{e.dist} {e.version}" for e, _ in loaded), "")
 
-    def _start_manager(self) -> pluggy.PluginManager:
-        manager = pluggy.PluginManager(PROJECT)
-        manager.add_hookspecs(hookspecs)
-        if os.environ.get(TRACE_VARIABLE):
-            manager.trace.root.setwriter(lambda message: print(message, end="", file=sys.stderr))  # noqa: T201
-            manager.enable_tracing()
+    def _loaded(self) -> list[tuple[Entry, PluginSpec]]:
+        with self._lock:
+            return list(self._specs.items())
+
+    def _attempt(self, entry: Entry) -> None:
+        """Commit every name of the module behind `entry`, or remember for each why that failed."""
+        siblings = [entry, *(e for e in self.entries() if e != entry and _origin(e) == _origin(entry))]
+        try:
+            # Not under our lock: the module may itself ask the registry while another thread imports it.
+            module = _import(entry)
+            with self._lock:
+                if entry not in self._specs:
+                    self._specs |= self._validated(siblings, module)
+        except (Exception, SystemExit) as error:
+            with self._lock:
+                self._failures |= dict.fromkeys(siblings, error)
+
+    def _validated(self, siblings: list[Entry], module: ModuleType) -> dict[Entry, PluginSpec]:
+        """Return the descriptor of each sibling; raise unless the module keeps every promise it makes."""
+        group, dist = siblings[0].group, siblings[0].dist
+        naming = [e for e in self.entries() if e.module == siblings[0].module]
+        hooks = self._manager.call(module)
+        if stray := hooks.keys() - {GROUPS[e.group] for e in naming}:
+            raise LookupError(
+                f"it implements {_listed(stray)}, but no entry point in that hook's group names it"
+            )
+        specs = _descriptors(group, hooks)
+        if undeclared := specs.keys() - {e.name for e in naming if e.group == group}:
+            raise LookupError(
+                f"it provides {_listed(undeclared)}, which no entry point of {dist} in {group} declares "
+                "(after declaring one, install the distribution again)"
+            )
+        if missing := {e.name for e in siblings} - specs.keys():
+            raise LookupError(f"it does not provide {_listed(missing)}, only {_listed(specs) or 'nothing'}")
+        return {e: specs[e.name] for e in siblings}
+
+    def _record(self, entry: Entry) -> Plugin:
+        state = self.state(entry)
+        problem = ""
+        if state == "blocked":
+            problem = _blocked(entry)
+        elif state == "failed":
+            problem = self.failure(entry) or ""
+        elif state == "ambiguous":
+            problem = _ambiguous(self._rivals(entry))
+        spec = self._specs.get(entry)
+        summary = spec.summary if spec else ""
+        kind = self.kind(entry)
+        return Plugin(kind, entry.name, entry.dist, entry.version, state, entry.module, summary, problem)
+
+    def _blocked(self, entry: Entry) -> bool:
+        if entry.matches(self._block):
+            return True
+        return bool(self._allow) and not entry.built_in and not entry.matches(self._allow)
+
+    def _rivals(self, entry: Entry) -> list[Entry]:
+        return [
+            e
+            for e in self.entries()
+            if (e.group, e.name) == (entry.group, entry.name) and not self._blocked(e)
+        ]
+
+
+class _HookManager(pluggy.PluginManager):
+    """Calls the hooks of one module at a time and refuses those that could never work."""
+
+    def __init__(self) -> None:
+        super().__init__(PROJECT)
+        self.add_hookspecs(hookspecs)
+        self._results: list[tuple[str, object]] = []
+        if os.environ.get(TRACE_VARIABLE, "0") != "0":
+            self.trace.root.setwriter(lambda text: sys.stderr.write(text))
+            self.enable_tracing()
         for hook in GROUPS.values():
             # Historic: pluggy replays this call for every module registered later, which makes loading lazy.
-            getattr(manager.hook, hook).call_historic(self._collector(hook))
-        return manager
+            getattr(self.hook, hook).call_historic(self._collector(hook))
 
-    def _collector(self, hook: str) -> Any:
+    def call(self, module: ModuleType) -> dict[str, object]:
+        """Return what each hook that `module` implements returns; nothing stays registered."""
+        if self.is_registered(module):
+            raise RuntimeError("it asks for one of its own names while it is being loaded")
+        outer, self._results = self._results, []
+        try:
+            self.trace(f"load {module.__name__}")
+            self.register(module)
+            self.check_pending()
+            # A hook that returns None is called but not reported by pluggy.
+            implemented = [caller.name for caller in self.get_hookcallers(module) or ()]
+            called = [hook for hook, _ in self._results]
+            if twice := next((hook for hook in called if called.count(hook) > 1), None):
+                raise LookupError(f"it implements {twice} twice")
+            return dict.fromkeys(implemented) | dict(self._results)
+        finally:
+            self._results = outer
+            if self.is_registered(module):
+                self.unregister(module)
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
+        """Refuse what pluggy would let pass: misspelt names until `check_pending`, arguments for ever."""
+        options = super().parse_hookimpl_opts(plugin, name)
+        if options is None or options.get("optionalhook"):
+            return options
+        hook = options.get("specname") or name
+        if hook not in GROUPS.values():
+            raise LookupError(unknown("hook", hook, GROUPS.values()))
+        if inspect.signature(getattr(plugin, name)).parameters:
+            raise TypeError(f"{name} takes arguments, but hooks are called without any")
+        return options
+
+    def _collector(self, hook: str) -> Callable[[object], None]:
         def collect(result: object) -> None:
-            self._collected.append((hook, result))
+            self._results.append((hook, result))
 
         return collect
 
-    def _collect(self, entry: Entry) -> list[PluginSpec]:
-        """Register the module alone and return what its hook for the entry's group offers."""
-        module = importlib.import_module(entry.module)
-        self._collected.clear()
-        try:
-            # A module behind several names is registered once for each, so that each is validated alike.
-            self._manager.register(module, name=f"{entry.group}:{entry.key}")
-            self._manager.check_pending()
-        finally:
-            if self._manager.is_registered(module):
-                self._manager.unregister(module)
-        offered: list[PluginSpec] = []
-        for hook, result in self._collected:
-            if hook == GROUPS[entry.group]:
-                if not isinstance(result, (list, tuple)):
-                    raise TypeError(f"{hook} returned {type(result).__name__}, expected a list of descriptors")
-                offered.extend(result)
-        if not offered:
-            raise LookupError(f"module implements no {GROUPS[entry.group]}")
-        return offered
 
-    def _commit(self, entry: Entry, offered: list[PluginSpec]) -> None:
-        mine: dict[tuple[Kind, str], PluginSpec] = {}
-        declared = {e.name for e in self.entries() if (e.group, e.module, e.dist) == (entry.group, entry.module, entry.dist)}
-        for spec in offered:
-            if not isinstance(spec, PluginSpec) or spec.group != entry.group:
-                raise TypeError(f"{GROUPS[entry.group]} returned {type(spec).__name__}, expected descriptors of its group")
-            if problem := spec.problem():
-                raise ValueError(f"descriptor {spec.name!r} {problem}")
-            if spec.name not in declared:
-                raise LookupError(f"it provides {spec.name!r}, which no entry point of {entry.dist} declares")
-            if spec.name == entry.name:
-                if (spec.kind, entry.key) in mine:
-                    raise LookupError(f"it provides two {spec.kind}s called {spec.name!r}")
-                mine[spec.kind, entry.key] = spec
-        if not mine:
-            raise LookupError(f"it provides {sorted(s.name for s in offered)}, not {entry.name!r}")
-        self._specs |= mine
-        self._loaded.add(entry)
+def _import(entry: Entry) -> ModuleType:
+    if not all(part.isidentifier() for part in entry.module.split(".")):
+        raise ValueError(f"entry point {entry.name!r} must name a module, not {entry.module!r}")
+    return importlib.import_module(entry.module)
 
-    def _blocked(self, entry: Entry) -> bool:
-        if _matches(entry, self._block):
-            return True
-        return bool(self._allow) and entry.dist != PROJECT and not _matches(entry, self._allow)
 
-    def _rivals(self, entry: Entry) -> list[Entry]:
-        return [e for e in self.entries() if (e.group, e.name) == (entry.group, entry.name) and not self._blocked(e)]
+def _descriptors(group: Group, hooks: dict[str, object]) -> dict[str, PluginSpec]:
+    """Return the descriptors that the hook of `group` returned, by name; raise for any that is unusable."""
+    hook = GROUPS[group]
+    if hook not in hooks:
+        raise LookupError(f"it implements no {hook}; is the function there and marked with @hookimpl?")
+    offered = hooks[hook]
+    if not isinstance(offered, (list, tuple)):
+        raise TypeError(f"{hook} returned {type(offered).__name__}, expected a list of descriptors")
+    expected = tuple(spec for spec in SPECS if spec.group == group)
+    specs: dict[str, PluginSpec] = {}
+    for spec in offered:
+        if not isinstance(spec, expected):
+            names = " or ".join(s.__name__ for s in expected)
+            raise TypeError(f"{hook} returned a {type(spec).__name__} in its list, expected {names}")
+        if problem := spec.problem():
+            raise ValueError(f"descriptor {spec.name!r}: {problem}")
+        if spec.name in specs:
+            raise LookupError(f"it provides {spec.name!r} twice")
+        specs[spec.name] = spec
+    return specs
+
+
+def check_parameters(what: str, factory: Any, parameters: Iterable[str], *, complete: bool = False) -> None:
+    """Raise PluginError naming a parameter that `factory` does not take or, if `complete`, those it still needs."""
+    given = set(parameters)
+    try:
+        accepted = inspect.signature(factory).parameters
+    except (TypeError, ValueError):  # a callable of compiled code may not tell
+        return
+    if not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
+        for name in sorted(given):
+            if name not in accepted:
+                raise PluginError(f"{what} has {unknown('parameter', name, accepted)}")
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [n for n, p in accepted.items() if p.default is p.empty and p.kind not in variadic]
+    if complete and (missing := [n for n in required if n not in given]):
+        raise PluginError(f"{what} needs {_listed(missing)}")
+
+
+def _group(kind: Kind) -> Group:
+    for spec in SPECS:
+        if spec.kind == kind:
+            return spec.group
+    raise PluginError(unknown("kind of plugin", kind, get_args(Kind)))
+
+
+def _origin(entry: Entry) -> tuple[str, str, str]:
+    return entry.group, entry.module, canonical(entry.dist)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
 def _patterns(variable: str) -> list[str]:
     return [part.strip() for part in os.environ.get(variable, "").split(",") if part.strip()]
 
 
-def _matches(entry: Entry, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(text, p) for p in patterns for text in (entry.name, entry.dist, entry.key))
+def _blocked(entry: Entry) -> str:
+    return f"{entry} is blocked by --block, --allow, {BLOCK_VARIABLE} or {ALLOW_VARIABLE}"
 
 
-def check_parameters(what: str, factory: Any, parameters: Iterable[str]) -> None:
-    """Raise PluginError naming the first parameter that `factory` does not take."""
-    import inspect
+def _ambiguous(rivals: Sequence[Entry]) -> str:
+    kind, name = rivals[0].kind, rivals[0].name
+    keys = sorted({e.key for e in rivals})
+    if len(keys) == 1:
+        modules = " and ".join(e.module for e in rivals)
+        return f"{kind} {name!r} is declared twice by {rivals[0].dist} (modules {modules})"
+    return f"{kind} {name!r} is offered by more than one distribution; write {' or '.join(map(repr, keys))}"
 
-    accepted = inspect.signature(factory).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
-        return
-    for name in parameters:
-        if name not in accepted:
-            raise PluginError(f"{what} has {unknown('parameter', name, accepted)}")
+
+def _failure(entry: Entry, cause: BaseException) -> str:
+    """Return the sentence about a plugin that cannot be used, with what to do about it."""
+    reason = " ".join(f"{type(cause).__name__}: {cause}".split())
+    missing = (cause.name or "").split(".")[0] if isinstance(cause, ModuleNotFoundError) else ""
+    own = entry.module.split(".")[0]
+    fix = f"pip install {missing}" if missing and missing != own else f"pip install --upgrade {entry.dist}"
+    hint = f"try `{fix}`, or block it with {BLOCK_VARIABLE}={entry.key}"
+    return f"{entry} cannot be used: {reason}; {hint}"
 
 
 _default: Registry | None = None
@@ -278,9 +385,32 @@ def registry() -> Registry:
         return _default
 
 
-def configure(*, block: Sequence[str] = (), allow: Sequence[str] = ()) -> Registry:
-    """Replace the process-wide registry by one with these block and allow patterns."""
+def plugins(kind: Kind | None = None, *, load: bool = False) -> tuple[Plugin, ...]:
+    """Return one frozen record for each installed plugin, without importing any unless `load` is true.
+
+    kind: "rule", "composite", "canonizer", "processor" or "panel"; None for all.
+    """
+    if kind is not None:
+        _group(kind)
+    return registry().plugins(kind, load=load)
+
+
+@contextmanager
+def restricted(*, block: Sequence[str] = (), allow: Sequence[str] = ()) -> Iterator[Registry]:
+    """Block or allow plugins, besides what the environment says, in this process and those it starts."""
     global _default
-    with _default_lock:
-        _default = Registry(block=block, allow=allow)
-        return _default
+    before = {variable: os.environ.get(variable) for variable in (BLOCK_VARIABLE, ALLOW_VARIABLE)}
+    outer = _default
+    for variable, patterns in ((BLOCK_VARIABLE, block), (ALLOW_VARIABLE, allow)):
+        if patterns:
+            os.environ[variable] = ",".join([*_patterns(variable), *patterns])
+    _default = Registry()
+    try:
+        yield _default
+    finally:
+        _default = outer
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value

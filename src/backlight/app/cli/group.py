@@ -1,4 +1,4 @@
-"""A click group that imports a verb's module only when that verb is run, and turns every failure into one sentence."""
+"""A click group that imports a verb's module only when that verb is run, and words every failure."""
 
 from __future__ import annotations
 
