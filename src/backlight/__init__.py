@@ -1,14 +1,35 @@
 """Backlight: see what a vision model really looks at, across a whole dataset.
 
-Importing this package loads neither torch nor scikit-learn nor dash; each name below is resolved on first use.
+Importing this package loads neither torch nor scikit-learn nor dash; each name is resolved on first use.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_EXPORTS = {
+if TYPE_CHECKING:
+    from backlight.app.web import explore
+    from backlight.core.composite import composite
+    from backlight.core.engine import Attribution, Explainer, attribute
+    from backlight.core.pipeline import pipeline
+    from backlight.core.project import open_project
+    from backlight.core.registry import plugins
+    from backlight.core.rule import rule
+
+__all__ = [
+    "Attribution",
+    "Explainer",
+    "attribute",
+    "composite",
+    "explore",
+    "open_project",
+    "pipeline",
+    "plugins",
+    "rule",
+]
+
+_HOMES = {
     "Attribution": "backlight.core.engine",
     "Explainer": "backlight.core.engine",
     "attribute": "backlight.core.engine",
@@ -20,16 +41,18 @@ _EXPORTS = {
     "rule": "backlight.core.rule",
 }
 
-__all__ = ["Attribution", "Explainer", "attribute", "composite", "explore", "open_project", "pipeline", "plugins", "rule"]  # noqa: F822
-
 
 def __getattr__(name: str) -> Any:
+    """Import the module a public name lives in, once; later look-ups find the name itself."""
     if name == "__version__":
-        return importlib.import_module("importlib.metadata").version("backlight")
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module 'backlight' has no attribute {name!r}")
+        value: Any = importlib.import_module("importlib.metadata").version("backlight")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module 'backlight' has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted({*globals(), *__all__, "__version__"})

@@ -61,7 +61,7 @@ class PluginSpec:
         return " ".join((inspect.getdoc(factory) or "").split("\n\n")[0].split())
 
     def problem(self) -> str | None:
-        """Say what makes this descriptor unusable, or None; plugins are not type-checked, so nothing is assumed."""
+        """Say what makes this descriptor unusable, or None; nothing is assumed about what is in it."""
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         if values["api_version"] != API_VERSION:
             written_for = values["api_version"]

@@ -314,7 +314,7 @@ def _descriptors(group: Group, hooks: dict[str, object]) -> dict[str, PluginSpec
 
 
 def check_parameters(what: str, factory: Any, parameters: Iterable[str], *, complete: bool = False) -> None:
-    """Raise PluginError naming a parameter that `factory` does not take or, if `complete`, those it still needs."""
+    """Raise PluginError naming a parameter `factory` does not take or, if `complete`, those it lacks."""
     given = set(parameters)
     try:
         accepted = inspect.signature(factory).parameters

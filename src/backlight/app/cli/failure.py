@@ -22,7 +22,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]  # click types it as one code for each class
 
 
 class Interrupted(Failure):

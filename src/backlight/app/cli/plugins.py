@@ -1,0 +1,121 @@
+"""`backlight plugins`: what is installed, from metadata unless asked to load; `check` vets one plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
+
+import click
+
+from backlight.app.cli.failure import Failure
+from backlight.core.discovery import Entry
+from backlight.core.errors import PluginError, unknown
+from backlight.core.hookspecs import Kind, PluginSpec
+from backlight.core.registry import Plugin, registry
+
+COLUMNS = ("kind", "name", "dist", "version", "state", "module")
+
+kind_option = click.option("--kind", type=click.Choice(get_args(Kind)), help="Only plugins of this kind.")
+
+
+@click.group("plugins", invoke_without_command=True)
+@kind_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+@click.option("--load", is_flag=True, help="Import every plugin, to show summaries and failures.")
+@click.option("--broken", is_flag=True, help="Import every plugin and list those that cannot be used.")
+@click.pass_context
+def command(ctx: click.Context, kind: Kind | None, as_json: bool, load: bool, broken: bool) -> None:
+    """List every rule, composite, canonizer, processor and panel that is installed.
+
+    Reads package metadata only; nothing is imported unless --load or --broken is given.
+    """
+    if ctx.invoked_subcommand is not None:
+        if kind or as_json or load or broken:
+            raise click.UsageError(f"options of `plugins {ctx.invoked_subcommand}` come after it", ctx)
+        return
+    found = [p for p in registry().plugins(load=load or broken) if kind in (None, p.kind)]
+    if broken:
+        found = [p for p in found if p.problem]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(p) for p in found], indent=1, ensure_ascii=False))
+    else:
+        _print_table(found, summaries=load)
+
+
+@command.command("check")
+@click.argument("name")
+@kind_option
+def check(name: str, kind: Kind | None) -> None:
+    """Import one plugin, validate it and print what it offers.
+
+    NAME is the plugin's name, or DISTRIBUTION/NAME where two distributions offer it. Exits with 1 if the
+    plugin is broken, with 2 if there is none of that name or it is not clear which is meant.
+    """
+    entries = [e for e in registry().entries() if e.called(name) and kind in (None, registry().kind(e))]
+    if not entries:
+        names = {e.name for e in registry().entries(kind)}
+        raise PluginError(unknown(kind or "plugin", name, names))
+    chosen = {registry().find(registry().kind(e), name) for e in entries}
+    for position, entry in enumerate(sorted(chosen)):
+        if position:
+            click.echo()
+        _describe(entry)
+
+
+def _describe(entry: Entry) -> None:
+    try:
+        spec = registry().load(entry)
+    except PluginError as error:
+        raise Failure(str(error), 1) from error
+    rows = {
+        "module": entry.module,
+        "factory": getattr(spec.factory, "__qualname__", repr(spec.factory)),
+        "parameters": ", ".join(_parameters(spec.factory)) or "none",
+        **{name: _text(value) for name, value in _extras(spec).items()},
+        "cite": spec.cite or "none",
+        "summary": spec.summary or "none",
+    }
+    click.echo(f"{spec.kind} {spec.name!r} of {entry.dist} {entry.version} is fine")
+    for name, value in rows.items():
+        click.echo(f"  {name:<12} {value}")
+
+
+def _parameters(factory: Any) -> list[str]:
+    """Return `name` or `name=default` for each parameter."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):  # a callable of compiled code may not tell
+        return []
+    return [p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters]
+
+
+def _extras(spec: PluginSpec) -> dict[str, Any]:
+    """Return the fields that this kind of descriptor has beyond those that all have."""
+    common = {field.name for field in dataclasses.fields(PluginSpec)}
+    return {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.name not in common}
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _print_table(found: Sequence[Plugin], *, summaries: bool) -> None:
+    rows = [COLUMNS, *(tuple(getattr(p, column) for column in COLUMNS) for p in found)]
+    if summaries:
+        rows = [
+            (*row, text) for row, text in zip(rows, ["summary", *(p.summary for p in found)], strict=True)
+        ]
+    for line in _aligned(rows):
+        click.echo(line)
+    for plugin in found:
+        if plugin.problem:
+            click.echo(f"\n{plugin.state}: {plugin.problem}")
+
+
+def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
