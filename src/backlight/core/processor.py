@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import types
+import typing
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
+
+from backlight.core.errors import RequestError
 
 Stage = Literal[
     "attribution", "preprocessing", "neighbours", "affinity", "laplacian", "embedding", "clustering", "score", "card", "pipeline"
@@ -15,16 +21,19 @@ class Processor(ABC):
     """One step of an analysis, or one attribution method.
 
     Implementations are final frozen dataclasses: fields are the parameters, so repr, equality, hashing, pickling
-    and cache keys come free. A field called `seed` receives the run's seed. The parameters of `__call__` are the
+    and cache keys come free. A field called `seed` that is None receives the run's seed. The parameters of `__call__` are the
     named inputs (optional where they have a default); it returns one value for every name in `yields` and must
     not change its inputs.
+
+    A step of stage score yields numbers, and arrays with one value per cluster beside an output `cluster` that holds
+    the labels; a `suspicious_cluster` among its outputs is the label to look at first.
     """
 
     stage: ClassVar[Stage]
     yields: ClassVar[tuple[str, ...]]
 
     @abstractmethod
-    def __call__(self, *args: Any, **inputs: Any) -> dict[str, Any]:
+    def __call__(self, *args: Any, **inputs: Any) -> Mapping[str, Any]:
         """Compute the outputs from the inputs."""
 
     @classmethod
@@ -41,3 +50,27 @@ class Processor(ABC):
     def _ports(cls) -> list[inspect.Parameter]:
         parameters = list(inspect.signature(cls.__call__).parameters.values())[1:]
         return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+
+
+def check_fields(what: str, processor: Processor) -> None:
+    """Raise RequestError naming the first field of `processor` whose value is not of the declared type."""
+    hints = typing.get_type_hints(type(processor))
+    for field in dataclasses.fields(processor):  # type: ignore[arg-type]
+        value = getattr(processor, field.name)
+        if not _fits(value, hints[field.name]):
+            kind = getattr(field.type, "__name__", field.type)
+            raise RequestError(f"{what}: {field.name} is {value!r}, expected {kind}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Tell whether a plain value has a plain type; anything more intricate is left to the processor."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in typing.get_args(hint))
+    if hint in (int, float) and isinstance(value, bool):
+        return False
+    if hint is float:
+        return isinstance(value, int | float)
+    return not isinstance(hint, type) or isinstance(value, hint)

@@ -1,0 +1,341 @@
+"""Pipelines: a graph of named processor steps, as plain frozen data that can be run, cached, written down and cut short.
+
+A port is bound to the most recent earlier step that yields a value of its name, or else to the input of that name;
+`Step.inputs` says otherwise where that is not meant. Keys are chained from the inputs through the steps (a Merkle
+tree), so what is cached is known before anything runs, and a step runs only when somebody needs it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+from backlight.core.cache import Cache, step_key
+from backlight.core.digest import digest_text, digest_value, qualified_name
+from backlight.core.errors import RequestError, unknown
+from backlight.core.processor import Processor, Stage, check_fields
+from backlight.core.registry import registry
+
+ROOTS = ("relevance", "prediction", "train")
+"""What a pipeline is given: relevance maps, and where they are known predicted classes and the training split."""
+
+_NAME = re.compile(r"[a-z0-9]+([-_.=][a-z0-9]+)*")
+
+
+@final
+@dataclass(frozen=True)
+class Step:
+    """One named call of a processor.
+
+    inputs: port -> source, for ports that aren't bound by name: "step.output", or the name of an input.
+    """
+
+    name: str
+    processor: Processor
+    inputs: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or "." in self.name:
+            raise RequestError(f"step name {self.name!r} is not kebab-case")
+        check_fields(self.name, self.processor)
+        object.__setattr__(self, "inputs", tuple(sorted(dict(self.inputs).items())))
+        for port, _ in self.inputs:
+            if port not in self.processor.accepts():
+                raise RequestError(f"step {self.name!r} has {unknown('port', str(port), self.processor.accepts())}")
+
+
+class Results(Mapping[str, Mapping[str, Any]]):
+    """Outputs of a run by step and name: `results["spectral"]["eigenvalues"]`.
+
+    `embedding`, `cluster` and `score` give the first output of every step of that stage, by step name. Preprocessed maps
+    are let go once their last reader has run; `until=` keeps them. `computed` lists the steps that ran, the others
+    came from the cache.
+    """
+
+    def __init__(self, pipeline: Pipeline, outputs: Mapping[str, Mapping[str, Any]], computed: tuple[str, ...]) -> None:
+        self.pipeline, self.computed = pipeline, computed
+        self._outputs = dict(outputs)
+
+    def __getitem__(self, step: str) -> Mapping[str, Any]:
+        try:
+            return self._outputs[step]
+        except KeyError:
+            raise KeyError(unknown("step", step, self._outputs)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    @property
+    def embedding(self) -> dict[str, Any]:
+        """(N, m) coordinates by step name."""
+        return self._first("embedding")
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """(N,) int32 labels by step name, -1 = noise."""
+        return self._first("clustering")
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """Scores by step name: a number, or one value per cluster."""
+        return self._first("score")
+
+    def _first(self, stage: Stage) -> dict[str, Any]:
+        steps = [s for s in self.pipeline.steps if s.processor.stage == stage and s.name in self._outputs]
+        return {s.name: self._outputs[s.name][s.processor.yields[0]] for s in steps}
+
+    def __repr__(self) -> str:
+        return f"Results({', '.join(self._outputs)})"
+
+
+@final
+@dataclass(frozen=True)
+class Pipeline(Processor):
+    """Named steps in order, each fed by earlier ones or by the inputs `relevance`, `prediction` and `train`.
+
+    Raises RequestError naming step and port when names repeat or a port has no source.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+
+    stage: ClassVar[Stage] = "pipeline"
+    yields: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(self.steps))
+        names = [step.name for step in self.steps]
+        for name in names:
+            if names.count(name) > 1:
+                raise RequestError(f"pipeline {self.name!r} has {names.count(name)} steps called {name!r}")
+            if name in ROOTS:
+                raise RequestError(f"pipeline {self.name!r}: step name {name!r} is the name of an input")
+        self.bindings()
+
+    def bindings(self) -> dict[str, dict[str, str]]:
+        """Return the source of every bound port, by step: "step.output" or the name of an input."""
+        latest: dict[str, str] = {}
+        known = set(ROOTS)
+        bound: dict[str, dict[str, str]] = {}
+        for step in self.steps:
+            explicit = dict(step.inputs)
+            bound[step.name] = {}
+            for port in step.processor.accepts():
+                source = explicit.get(port, latest.get(port, port))
+                if port in explicit and source not in known:
+                    raise RequestError(f"step {step.name!r}, port {port!r}: {unknown('source', source, known)}")
+                if source in known:
+                    bound[step.name][port] = source
+                elif port in step.processor.needs():
+                    offered = {*ROOTS, *latest}
+                    raise RequestError(f"step {step.name!r}, port {port!r}: no earlier step yields it; {unknown('value', port, offered)}")
+            for output in step.processor.yields:
+                latest[output] = f"{step.name}.{output}"
+                known.add(latest[output])
+        return bound
+
+    def step(self, name: str) -> Step:
+        """Return one step by name."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise RequestError(f"pipeline {self.name!r} has {unknown('step', name, [s.name for s in self.steps])}")
+
+    def until(self, name: str) -> Pipeline:
+        """Return the pipeline that ends with step `name`: it and the steps it needs."""
+        bound, wanted = self.bindings(), {self.step(name).name}
+        for step in reversed(self.steps):
+            if step.name in wanted:
+                wanted |= {source.rpartition(".")[0] for source in bound[step.name].values()} - {""}
+        return dataclasses.replace(self, steps=tuple(s for s in self.steps if s.name in wanted))
+
+    def replace(self, parameters: Mapping[str, Any]) -> Pipeline:
+        """Return the pipeline with other parameters, e.g. {"knn.k": 10}; raise RequestError for one it doesn't have."""
+        changes: dict[str, dict[str, Any]] = {}
+        for key, value in parameters.items():
+            name, _, parameter = key.partition(".")
+            fields = [field.name for field in dataclasses.fields(self.step(name).processor)]  # type: ignore[arg-type]
+            if parameter not in fields:
+                raise RequestError(f"step {name!r} has {unknown('parameter', parameter, fields)}")
+            changes.setdefault(name, {})[parameter] = value
+        steps = [
+            dataclasses.replace(s, processor=_altered(s, changes[s.name])) if s.name in changes else s for s in self.steps
+        ]
+        return dataclasses.replace(self, steps=tuple(steps))
+
+    def __call__(  # type: ignore[override]
+        self, relevance: Any = None, *, prediction: Any = None, train: Any = None, seed: int = 0, cache: Cache | None = None
+    ) -> Results:
+        """Run every step and return the named results; with a `cache`, only what it doesn't hold.
+
+        relevance: (N, C, H, W). prediction: (N,) predicted classes. train: (N,) bool. seed: of everything random.
+        """
+        given = {"relevance": relevance, "prediction": prediction, "train": train}
+        return _Run(self, {name: value for name, value in given.items() if value is not None}, seed, cache).results()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data (TOML- and JSON-able) from which `from_dict` builds an equal pipeline."""
+        return {"name": self.name, "steps": [_step_to_dict(step) for step in self.steps]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Pipeline:
+        """Build a pipeline from plain data; raise RequestError naming the step and key that doesn't fit."""
+        steps = document.get("steps")
+        if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+            raise RequestError("a pipeline needs the key 'steps', a list of tables with 'name' and 'processor'")
+        return cls(str(document.get("name", "pipeline")), tuple(_step_from_dict(step) for step in steps))
+
+
+class _Run:
+    """One run of a pipeline: keys first, then what is missing, letting go of big maps as soon as possible."""
+
+    def __init__(self, pipeline: Pipeline, inputs: Mapping[str, Any], seed: int, cache: Cache | None) -> None:
+        self.pipeline, self.inputs, self.cache = pipeline, inputs, cache
+        self.bound = {
+            step: {port: s for port, s in ports.items() if "." in s or s in inputs} for step, ports in pipeline.bindings().items()
+        }
+        self.processors = {step.name: _seeded(step.processor, seed) for step in pipeline.steps}
+        self.keys = self._keys() if cache else {}
+        self.outputs: dict[str, Mapping[str, Any]] = {}
+        self.computed: list[str] = []
+        self._check()
+
+    def results(self) -> Results:
+        """Run what is needed for every step whose results are kept."""
+        steps = self.pipeline.steps
+        read = {source.rpartition(".")[0] for ports in self.bound.values() for source in ports.values()}
+        kept = [s.name for s in steps if s.processor.stage != "preprocessing" or s.name not in read]
+        pending = self._pending(kept)
+        for position, step in enumerate(steps):
+            if step.name in pending:
+                self._compute(step)
+                later = {x.rpartition(".")[0] for s in steps[position + 1 :] if s.name in pending for x in self.bound[s.name].values()}
+                for name in [name for name in self.outputs if name not in later and name not in kept]:
+                    del self.outputs[name]
+        return Results(self.pipeline, {s.name: self.outputs[s.name] for s in steps if s.name in kept}, tuple(self.computed))
+
+    def _check(self) -> None:
+        for step in self.pipeline.steps:
+            for port in step.processor.needs():
+                if port not in self.bound[step.name]:
+                    raise RequestError(f"step {step.name!r} needs {port!r}, which the pipeline was not given")
+
+    def _pending(self, kept: list[str]) -> set[str]:
+        """Load what the cache holds of the kept steps; return the steps that must run for the others."""
+        pending: set[str] = set()
+        wanted = set(kept)
+        for step in reversed(self.pipeline.steps):
+            if step.name in wanted and not self._load(step):
+                pending.add(step.name)
+                wanted |= {source.rpartition(".")[0] for source in self.bound[step.name].values()}
+        return pending
+
+    def _load(self, step: Step) -> bool:
+        found = self.cache.get(self.keys[step.name]) if self.cache and _stored(step) else None
+        if found is not None and set(found) == set(step.processor.yields):
+            self.outputs[step.name] = found
+            return True
+        return False
+
+    def _compute(self, step: Step) -> None:
+        values = {port: self._value(source) for port, source in self.bound[step.name].items()}
+        outputs = self.processors[step.name](**values)
+        if set(outputs) != set(step.processor.yields):
+            raise RequestError(f"step {step.name!r} returned {sorted(outputs)}, but declares {sorted(step.processor.yields)}")
+        self.outputs[step.name] = outputs
+        self.computed.append(step.name)
+        if self.cache and _stored(step):
+            self.cache.put(self.keys[step.name], outputs)
+
+    def _value(self, source: str) -> Any:
+        step, _, output = source.rpartition(".")
+        return self.outputs[step][output] if step else self.inputs[source]
+
+    def _keys(self) -> dict[str, str]:
+        sources = {name: digest_value(value) for name, value in self.inputs.items()}
+        keys: dict[str, str] = {}
+        for step in self.pipeline.steps:
+            ports = {port: sources[source] for port, source in self.bound[step.name].items()}
+            keys[step.name] = step_key(self.processors[step.name], ports)
+            sources |= {f"{step.name}.{output}": digest_text(keys[step.name], output) for output in step.processor.yields}
+        return keys
+
+
+def pipeline(name: str, *, until: str | None = None, **parameters: Any) -> Pipeline:
+    """Return the preset pipeline `name` with these parameters, up to step `until`.
+
+    Raises RequestError for an unknown preset, parameter or step, with close matches.
+    """
+    made = registry().create("processor", name, **parameters)
+    if not isinstance(made, Pipeline):
+        raise RequestError(f"{name!r} is a processor of stage {made.stage!r}, not a pipeline")
+    return made.until(until) if until else made
+
+
+def _stored(step: Step) -> bool:
+    # Preprocessing is cheaper to repeat than to read back, and its results are as big as the data.
+    return step.processor.stage != "preprocessing"
+
+
+def _seeded(processor: Processor, seed: int) -> Processor:
+    """Return the processor with the run's seed where it has a field for one that was left open."""
+    if any(field.name == "seed" for field in dataclasses.fields(processor)) and processor.seed is None:  # type: ignore[arg-type, attr-defined]
+        return dataclasses.replace(processor, seed=seed)  # type: ignore[type-var]
+    return processor
+
+
+def _altered(step: Step, changes: Mapping[str, Any]) -> Processor:
+    altered = dataclasses.replace(step.processor, **changes)  # type: ignore[type-var]
+    check_fields(step.name, altered)
+    return altered
+
+
+def _step_to_dict(step: Step) -> dict[str, Any]:
+    fields = {f.name: getattr(step.processor, f.name) for f in dataclasses.fields(step.processor)}  # type: ignore[arg-type]
+    document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
+    document["parameters"] = {name: value for name, value in fields.items() if value is not None}
+    return document | ({"inputs": dict(step.inputs)} if step.inputs else {})
+
+
+def _step_from_dict(document: Mapping[str, Any]) -> Step:
+    for key in document:
+        if key not in ("name", "processor", "parameters", "inputs"):
+            raise RequestError(f"a pipeline step has {unknown('key', key, ['name', 'processor', 'parameters', 'inputs'])}")
+    if "processor" not in document:
+        raise RequestError(f"pipeline step {document.get('name', '?')!r} lacks the key 'processor'")
+    reference = str(document["processor"])
+    factory = _imported(reference) if ":" in reference else registry().spec("processor", reference).factory
+    from backlight.core.registry import check_parameters
+
+    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(document.get("parameters", {})).items()}
+    check_parameters(f"processor {reference!r}", factory, parameters)
+    return Step(str(document.get("name", reference)), factory(**parameters), dict(document.get("inputs", {})))
+
+
+def _public_name(kind: type[Processor]) -> str:
+    """Return the name a processor is installed under, or `module:class` for one that isn't a plugin."""
+    plugins = registry()
+    for entry in plugins.entries("processor"):
+        if entry.module == kind.__module__:
+            plugins.load(entry)
+    return plugins.name_of("processor", kind) or qualified_name(kind)
+
+
+def _imported(reference: str) -> Callable[..., Processor]:
+    module, _, name = reference.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise RequestError(f"processor {reference!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Processor)):
+        raise RequestError(f"{reference!r} is no Processor")
+    return found

@@ -1,0 +1,58 @@
+"""Neighbours -> symmetric graph: A = (A + Aᵀ)/2 of the directed kNN graph (von Luxburg 2007, section 2.2).
+
+Weights: 1 ("binary"), or exp(−d² / 2σ²) with σ the median neighbour distance ("gaussian").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class KnnAffinity(Processor):
+    """Join neighbours by edges: neighbours (N, k), distances (N, k) -> affinity (N, N) sparse CSR float64, symmetric.
+
+    weights: "binary" (1 for a neighbour, so 1/2 for a one-sided pair) or "gaussian" (median-heuristic width).
+    """
+
+    weights: Literal["binary", "gaussian"] = "binary"
+
+    stage: ClassVar[Stage] = "affinity"
+    yields: ClassVar[tuple[str, ...]] = ("affinity",)
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("binary", "gaussian"):
+            raise RequestError(f"knn-affinity: weights is {self.weights!r}, expected binary or gaussian")
+
+    def __call__(self, *, neighbours: Array, distances: Array) -> dict[str, sp.csr_array]:
+        n, k = neighbours.shape
+        weights = np.ones(n * k) if self.weights == "binary" else _gaussian(distances.ravel().astype(np.float64))
+        starts = np.arange(n + 1, dtype=np.int32) * k
+        directed = sp.csr_array((weights, neighbours.ravel().astype(np.int32), starts), shape=(n, n))
+        affinity = ((directed + directed.T) / 2).tocsr()
+        affinity.sort_indices()
+        return {"affinity": affinity}
+
+
+def _gaussian(distances: Array) -> Array:
+    """Return exp(-d²/2σ²), σ the median distance; 1 everywhere when most neighbours are duplicates (σ = 0)."""
+    width = np.median(distances) if len(distances) else 0.0
+    return np.exp(-0.5 * np.square(distances / width)) if width > 0 else np.ones_like(distances)
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the kNN graph."""
+    return [ProcessorSpec("knn-affinity", KnnAffinity, cite="vonluxburg2007")]

@@ -1,0 +1,68 @@
+"""Contrast: what a cluster's maps show and the other maps of its class do not, in standard deviations (Cohen 1988, d).
+
+For cluster c and feature j, d_cj = (mean_c x_j − mean_rest x_j) / √(v_j + v̄), with v_j the variance within cluster and
+rest, pooled, and v̄ its mean over features, which keeps silent pixels silent. A cluster's contrast is max_j d_cj: signed,
+because a shortcut is relevance that is *there*. Its complement lacks it, is otherwise as separable, and scores low.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class Contrast(Processor):
+    """Find the cluster with a strategy of its own: features (N, D), labels (N,) -> contrast and the values below.
+
+    `cluster_contrast` and `cluster_feature` are each cluster's contrast and the feature that has it, `cluster` their labels,
+    noise excluded; `contrast` is the largest and `suspicious_cluster` the one that has it. With fewer than two clusters
+    contrast is 0 and the suspicious cluster -1.
+    """
+
+    stage: ClassVar[Stage] = "score"
+    yields: ClassVar[tuple[str, ...]] = ("contrast", "suspicious_cluster", "cluster_contrast", "cluster_feature", "cluster")
+
+    def __call__(self, *, features: Array, labels: Array) -> dict[str, Any]:
+        cluster = np.unique(labels[labels >= 0]).astype(np.int32)
+        if len(cluster) < 2:
+            none = np.zeros(len(cluster))
+            return {
+                "contrast": 0.0,
+                "suspicious_cluster": -1,
+                "cluster_contrast": none,
+                "cluster_feature": none.astype(np.int32),
+                "cluster": cluster,
+            }
+        effects = [_effect(features, labels == c) for c in cluster]
+        values = np.array([effect.max() for effect in effects])
+        return {
+            "contrast": float(values.max()),
+            "suspicious_cluster": int(cluster[values.argmax()]),
+            "cluster_contrast": values,
+            "cluster_feature": np.array([effect.argmax() for effect in effects], dtype=np.int32),
+            "cluster": cluster,
+        }
+
+
+def _effect(features: Array, inside: Array) -> Array:
+    """Return (D,) standardised differences of the means inside and outside."""
+    a, b = features[inside].astype(np.float64), features[~inside].astype(np.float64)
+    variance = (a.var(axis=0) * len(a) + b.var(axis=0) * len(b)) / len(features)
+    scale = np.sqrt(variance + max(variance.mean(), np.finfo(np.float64).tiny))
+    return (a.mean(axis=0) - b.mean(axis=0)) / scale
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the contrast and the suspicious cluster it points at."""
+    return [ProcessorSpec("contrast", Contrast, cite="cohen1988")]

@@ -1,0 +1,68 @@
+"""HDBSCAN on spectral coordinates (Campello, Moulavi & Sander 2013), by scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._arrays import largest_first, unit_rows
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class Hdbscan(Processor):
+    """Cluster by density: embedding (N, m), optional eigengap -> labels (N,) int32, probabilities (N,) float32.
+
+    Label -1 is noise, with probability 0. With fewer than max(2, smallest) samples all are noise.
+
+    smallest: least size of a cluster (>= 2); 0 takes a twentieth of the samples, at least 5.
+    samples: neighbours that make a core point (>= 1); 0 takes `smallest`.
+    dimensions: leading coordinates used; 0 takes the eigengap's, at least 2; -1 all.
+    unit_rows: scale each row to length 1 first, so that directions are clustered.
+    """
+
+    smallest: int = 0
+    samples: int = 0
+    dimensions: int = 0
+    unit_rows: bool = True
+
+    stage: ClassVar[Stage] = "clustering"
+    yields: ClassVar[tuple[str, ...]] = ("labels", "probabilities")
+
+    def __post_init__(self) -> None:
+        if self.smallest < 0 or self.smallest == 1 or self.samples < 0 or self.dimensions < -1:
+            raise RequestError(f"{self}: expected smallest 0 or >= 2, samples >= 0 and dimensions >= -1")
+
+    def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
+        from sklearn.cluster import HDBSCAN
+
+        n = len(embedding)
+        if not self.dimensions and eigengap is None:
+            raise RequestError("hdbscan: dimensions = 0 takes their number from an eigengap step, and there is none")
+        smallest = self.smallest or max(5, n // 20)
+        samples = self.samples or smallest
+        if n < max(2, smallest, samples):
+            return {"labels": np.full(n, -1, np.int32), "probabilities": np.zeros(n, np.float32)}
+        width = {0: max(2, int(eigengap or 0)), -1: embedding.shape[1]}.get(self.dimensions, self.dimensions)
+        points = embedding[:, :width]
+        if self.unit_rows:
+            points = unit_rows(points)
+        model = HDBSCAN(min_cluster_size=smallest, min_samples=samples, n_jobs=1, copy=True).fit(points)
+        return {
+            "labels": largest_first(model.labels_),
+            "probabilities": np.nan_to_num(model.probabilities_).astype(np.float32),
+        }
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer HDBSCAN."""
+    return [ProcessorSpec("hdbscan", Hdbscan, cite="campello2013")]

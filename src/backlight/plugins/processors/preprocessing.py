@@ -1,0 +1,135 @@
+"""Relevance maps -> feature vectors: channel sum, pooling, normalisation, flattening (Lapuschkin et al. 2019, methods).
+
+Channel sum: r_hw = sum_c R_chw. Pooling: the mean over the cells of a grid. Normalisation: r / sum|r|, because a signed
+sum crosses zero; a map without any relevance stays zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class ChannelSum(Processor):
+    """Sum relevance over channels: (N, C, H, W) -> (N, 1, H, W) float32."""
+
+    stage: ClassVar[Stage] = "preprocessing"
+    yields: ClassVar[tuple[str, ...]] = ("relevance",)
+
+    def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        maps = _maps(relevance)
+        return {"relevance": maps.sum(axis=1, keepdims=True, dtype=np.float32)}
+
+
+@final
+@dataclass(frozen=True)
+class Pool(Processor):
+    """Average relevance over a grid of cells: (N, C, H, W) -> (N, C, min(H, grid), min(W, grid)) float32.
+
+    grid: rows and columns of the grid (>= 1); a map that is already this small is passed on as it is.
+    """
+
+    grid: int = 32
+
+    stage: ClassVar[Stage] = "preprocessing"
+    yields: ClassVar[tuple[str, ...]] = ("relevance",)
+
+    def __post_init__(self) -> None:
+        if self.grid < 1:
+            raise RequestError(f"pool: grid is {self.grid}, expected at least 1")
+
+    def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        maps = _maps(relevance)
+        for axis in (2, 3):
+            maps = _cell_means(maps, axis, self.grid)
+        return {"relevance": np.ascontiguousarray(maps, dtype=np.float32)}
+
+
+@final
+@dataclass(frozen=True)
+class Normalise(Processor):
+    """Divide each map by its total: (N, C, H, W) -> same shape, float32; a map without relevance stays zero.
+
+    by: "sum" of absolute values (what remains is the share of relevance), largest absolute value "max", or
+        Euclidean length "l2".
+    """
+
+    by: Literal["sum", "max", "l2"] = "sum"
+
+    stage: ClassVar[Stage] = "preprocessing"
+    yields: ClassVar[tuple[str, ...]] = ("relevance",)
+
+    def __post_init__(self) -> None:
+        if self.by not in ("sum", "max", "l2"):
+            raise RequestError(f"normalise: by is {self.by!r}, expected sum, max or l2")
+
+    def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        maps = _maps(relevance)
+        flat = maps.reshape(len(maps), int(np.prod(maps.shape[1:])))
+        peak = np.abs(flat).max(axis=1, initial=0.0, keepdims=True)
+        # Dividing by the peak first keeps sums of huge or subnormal maps inside float32.
+        unit = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
+        if self.by == "sum":
+            total = np.abs(unit).sum(axis=1, keepdims=True)
+        elif self.by == "l2":
+            total = np.sqrt(np.square(unit).sum(axis=1, keepdims=True))
+        else:
+            total = np.ones_like(peak)
+        return {"relevance": np.divide(unit, total, out=unit, where=total > 0).reshape(maps.shape)}
+
+
+@final
+@dataclass(frozen=True)
+class Flatten(Processor):
+    """Lay each map out as one row: (N, C, H, W) -> features (N, C·H·W) float32."""
+
+    stage: ClassVar[Stage] = "preprocessing"
+    yields: ClassVar[tuple[str, ...]] = ("features",)
+
+    def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        maps = _maps(relevance)
+        return {"features": np.ascontiguousarray(maps.reshape(len(maps), int(np.prod(maps.shape[1:]))))}
+
+
+def _maps(relevance: Array) -> Array:
+    """Return `relevance` as (N, C, H, W) float32; (N, H, W) is read as one channel."""
+    maps = np.asarray(relevance)
+    if maps.ndim == 3:
+        maps = maps[:, None]
+    if maps.ndim != 4 or not all(maps.shape[1:]):
+        raise RequestError(f"relevance has shape {np.shape(relevance)}, expected (N, C, H, W) or (N, H, W)")
+    return maps.astype(np.float32, copy=False)
+
+
+def _cell_means(maps: Array, axis: int, grid: int) -> Array:
+    """Average along `axis` within `grid` cells of as equal a size as whole pixels allow."""
+    size = maps.shape[axis]
+    if size <= grid:
+        return maps
+    edges = np.linspace(0, size, grid + 1).round().astype(np.intp)
+    sums = np.add.reduceat(maps, edges[:-1], axis=axis)
+    shape = [1] * maps.ndim
+    shape[axis] = grid
+    return sums / np.diff(edges).astype(np.float32).reshape(shape)
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the preprocessing stages."""
+    return [
+        ProcessorSpec("channel-sum", ChannelSum),
+        ProcessorSpec("pool", Pool),
+        ProcessorSpec("normalise", Normalise, cite="lapuschkin2019"),
+        ProcessorSpec("flatten", Flatten),
+    ]

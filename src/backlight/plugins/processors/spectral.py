@@ -1,0 +1,102 @@
+"""Laplacian -> its m smallest eigenpairs, ascending: the spectral embedding (Ng, Jordan & Weiss 2001).
+
+The eigenvectors of eigenvalue 0 are known without a solver: one per connected component, proportional to √degree on
+it. They are taken out of the problem by deflation, M = I − L − 2UUᵀ, which leaves −1 in their place; the rest are the
+largest *algebraic* eigenvalues of M. A Krylov solver therefore never meets the multiple eigenvalue it may miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class Spectral(Processor):
+    """Embed by the smallest eigenvectors: laplacian, degree -> embedding (N, m), eigenvalues (m,) ascending, float64.
+
+    Columns have length 1 and a positive largest-magnitude component; m is at most N. Up to N = 4m, dense.
+
+    m: number of eigenvectors (>= 1), the trivial one included.
+    seed: of the solver's start vector; None takes the run's.
+    """
+
+    m: int = 32
+    seed: int | None = None
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("embedding", "eigenvalues")
+
+    def __post_init__(self) -> None:
+        if self.m < 1:
+            raise RequestError(f"spectral: m is {self.m}, expected at least 1")
+
+    def __call__(self, *, laplacian: sp.csr_array, degree: Array) -> dict[str, Array]:
+        n = laplacian.shape[0]
+        m = min(self.m, n)
+        if m == 0:
+            return {"embedding": np.zeros((0, 0)), "eigenvalues": np.zeros(0)}
+        null = _null_space(laplacian, degree, m)
+        vectors, values = null, np.zeros(null.shape[1])
+        rest = m - null.shape[1]
+        if rest:
+            dense = n <= 4 * self.m
+            more, found = _dense(laplacian, null, rest) if dense else _krylov(laplacian, null, rest, self.seed or 0)
+            vectors, values = np.hstack([vectors, more]), np.concatenate([values, found])
+        return {"embedding": fix_signs(vectors), "eigenvalues": np.clip(values, 0.0, 2.0)}
+
+
+def fix_signs(vectors: Array) -> Array:
+    """Return the columns with their largest-magnitude component positive; of equal ones the first decides."""
+    magnitude = np.abs(vectors)
+    decides = np.argmax(magnitude >= magnitude.max(axis=0) * (1 - 1e-9), axis=0)
+    return vectors * np.where(vectors[decides, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
+
+
+def _null_space(laplacian: sp.csr_array, degree: Array, m: int) -> Array:
+    """Return up to m eigenvectors of eigenvalue 0, (N, <= m): one per connected component, larger components first."""
+    _, component = csgraph.connected_components(laplacian, directed=False)
+    size = np.bincount(component)
+    chosen = np.argsort(-size, kind="stable")[:m]
+    member = component[:, None] == chosen
+    weights = np.where(degree > 0, np.sqrt(degree), 1.0)  # a node without edges is a component of its own
+    vectors = np.where(member, weights[:, None], 0.0)
+    return vectors / np.sqrt(np.square(vectors).sum(axis=0))
+
+
+def _dense(laplacian: sp.csr_array, null: Array, m: int) -> tuple[Array, Array]:
+    """Return the m smallest eigenpairs outside the null space, with LAPACK."""
+    n = laplacian.shape[0]
+    operator = np.eye(n) - laplacian.toarray() - 2 * null @ null.T
+    values, vectors = scipy.linalg.eigh((operator + operator.T) / 2, subset_by_index=(n - m, n - 1))
+    return vectors[:, ::-1], 1 - values[::-1]
+
+
+def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Array, Array]:
+    """Return the m smallest eigenpairs outside the null space, with ARPACK."""
+    n = laplacian.shape[0]
+    operator = LinearOperator((n, n), matvec=lambda x: x - laplacian @ x - 2 * (null @ (null.T @ x)), dtype=np.float64)
+    start = np.random.default_rng(seed).standard_normal(n)
+    values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=min(n, max(2 * m + 1, m + 32)))
+    order = np.argsort(-values, kind="stable")
+    return vectors[:, order], 1 - values[order]
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the spectral embedding."""
+    return [ProcessorSpec("spectral", Spectral, cite="ng2001")]
