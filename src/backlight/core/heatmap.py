@@ -1,8 +1,8 @@
 """Relevance to pictures: channel sum, normalisation symmetric about 0, and a colour map.
 
-A colour map is written in a mini language: `node("," node)*` with `node = [index ":"] colour`. An index is one
-or two hex digits (one is doubled) on the scale 00 (most negative) … 80 (zero) … ff (most positive); a colour is
-3 or 6 hex digits. Indices ascend; nodes without one are spread evenly between their neighbours.
+A colour map is written in a mini language: `node("," node)*` with `node = [index ":"] colour`. An index is
+one or two hex digits (one is doubled) on the scale 00 (most negative) … 80 (zero) … ff (most positive); a
+colour is 3 or 6 hex digits. Indices ascend; nodes without one are spread evenly between their neighbours.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
@@ -93,7 +94,7 @@ def _spread(indices: list[int | None], name: str) -> tuple[float, ...]:
     fixed[0] = 0.0 if fixed[0] is None else fixed[0]
     fixed[-1] = 1.0 if fixed[-1] is None else fixed[-1]
     known = [(k, value) for k, value in enumerate(fixed) if value is not None]
-    if any(left[1] >= right[1] for left, right in zip(known, known[1:], strict=False)):
+    if any(left[1] >= right[1] for left, right in pairwise(known)):
         raise RequestError(f"colour map {name!r}: the indices must ascend")
     order, values = zip(*known, strict=True)
     return tuple(np.interp(range(len(fixed)), order, values).tolist())
@@ -106,7 +107,8 @@ def channel_sum(relevance: Any) -> Array:
     """
     array = relevance.detach().cpu().numpy() if hasattr(relevance, "detach") else np.asarray(relevance)
     values = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    return channels_first(values).sum(axis=0)
+    total: Array = channels_first(values).sum(axis=0)
+    return total
 
 
 def normalised(values: Array, *, symmetric: bool = True) -> Array:
@@ -159,4 +161,5 @@ def overlay(relevance: Any, picture: NDArray[np.uint8], cmap: str = "coldnhot") 
     grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float64)[..., None]
     # Ten percent of the input stays visible under the strongest relevance, as in ViRelAy.
     opacity = 0.9 * np.abs(2 * values - 1)[..., None]
-    return (grey * (1 - opacity) + colour_map(cmap).rgb(values) * opacity).round().astype(np.uint8)
+    mixed: Array = grey * (1 - opacity) + colour_map(cmap).rgb(values) * opacity
+    return mixed.round().astype(np.uint8)

@@ -1,24 +1,56 @@
-"""The panel contract: a region of the explorer that talks to the others through shared stores only."""
+"""The panel contract: a region of the explorer that talks to the others through shared stores only.
+
+What the shared stores hold (None until something is chosen):
+
+project, analysis, clustering: a name. category: a category id.
+embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
+colour: {"mode": "input" | "attribution" | "overlay", "cmap": a colour map}.
+selection: what `selection` returns. sample: a dataset index, looked at in the large view.
+"""
 
 from __future__ import annotations
 
+import base64
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
+from urllib.parse import quote, urlencode
+
+from backlight.core.errors import RequestError, unknown
 
 if TYPE_CHECKING:
-    from backlight.core.project import Project
+    from numpy.typing import NDArray
+
+    from backlight.core.project import Category, Project
 
 Store = Literal["project", "analysis", "category", "clustering", "embedding", "colour", "selection", "sample"]
 STORES: tuple[Store, ...] = get_args(Store)
+Mode = Literal["input", "attribution", "overlay"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class Callbacks(Protocol):
+    """How a panel registers its callbacks: called, it takes what `dash.callback` takes.
+
+    Inputs, states and outputs are the panel's own components and the shared stores; anything else raises.
+    A callback that writes a shared store does not run on page load.
+    """
+
+    def __call__(
+        self, *dependencies: Any, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Return a decorator that registers a Python callback."""
+
+    def clientside(self, source: str, *dependencies: Any, **options: Any) -> None:
+        """Register a callback that runs in the browser; `source` is a JavaScript function expression."""
 
 
 @dataclass(frozen=True)
 class PanelContext:
     """What a panel may know: the open projects, its own id namespace, the ids of the shared stores.
 
-    name: the panel's public name; every component id the panel makes comes from `id`.
+    name: the panel's public name; every component id the panel makes comes from `id` or `item`.
     projects: by name, opened read-only.
     """
 
@@ -29,11 +61,21 @@ class PanelContext:
         """Return the component id of one part of this panel."""
         return f"{self.name}--{part}"
 
+    def item(self, part: str, index: Any) -> dict[str, Any]:
+        """Return the id of one of many alike components; `index` may be dash.ALL or dash.MATCH."""
+        return {"type": self.id(part), "index": index}
+
     def store(self, store: Store) -> str:
         """Return the component id of a shared dcc.Store."""
         if store not in STORES:
             raise KeyError(f"no shared store {store!r}; there are {', '.join(STORES)}")
         return f"store--{store}"
+
+    def category(self, project: str, analysis: str, category: str) -> Category:
+        """Return the category that the stores project, analysis and category point to."""
+        if project not in self.projects:
+            raise RequestError(unknown("project", project, self.projects))
+        return self.projects[project].analysis(analysis).category(category)
 
 
 class Panel(ABC):
@@ -46,8 +88,47 @@ class Panel(ABC):
         """Return the panel's Dash component, built from its own ids; called once, before any data is chosen."""
 
     @abstractmethod
-    def callbacks(self, callback: Callable[..., Any], context: PanelContext) -> None:
-        """Register the panel's callbacks through `callback`, which takes what `dash.callback` takes.
+    def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
+        """Register the panel's callbacks through `callback`.
 
-        Outputs may be the panel's own ids and the shared stores; inputs likewise.
+        A panel takes effect whole: when this raises, none of its callbacks is registered.
         """
+
+
+def selection(scope: Sequence[str], indices: Sequence[int], label: str) -> dict[str, Any]:
+    """Return the value of the store `selection`.
+
+    scope: (project, analysis, category) the samples were selected in; a selection of another scope is void.
+    indices: dataset indices. label: what was selected, for people, such as "cluster 3".
+    """
+    return {"scope": list(scope), "indices": [int(i) for i in indices], "label": label}
+
+
+def image_url(project: str, index: int, mode: Mode = "input", cmap: str = "coldnhot") -> str:
+    """Return the address of a sample's picture; the explorer serves a lossless PNG there."""
+    query = {"mode": mode} if mode == "input" else {"mode": mode, "cmap": cmap}
+    return f"/image/{quote(project, safe='')}/{index}.png?{urlencode(query)}"
+
+
+def typed_array(array: NDArray[Any]) -> dict[str, Any]:
+    """Return a numeric array as plotly.js's compact form {dtype, bdata}; JavaScript: `backlight.array`.
+
+    array: (n,) numbers; 64-bit ones are narrowed, because plotly.js knows no 64-bit integers.
+    """
+    import numpy as np
+
+    if array.dtype.kind == "f":
+        narrow = array.astype(np.float32)
+    else:
+        low, high = int(array.min(initial=0)), int(array.max(initial=0))
+        narrow = array.astype(next(t for t in ("i1", "u1", "i2", "u2", "i4", "u4") if _holds(t, low, high)))
+    little = narrow.astype(narrow.dtype.newbyteorder("<"))
+    code = f"{narrow.dtype.kind}{narrow.dtype.itemsize}"
+    return {"dtype": code, "bdata": base64.b64encode(little.tobytes()).decode("ascii")}
+
+
+def _holds(dtype: str, low: int, high: int) -> bool:
+    import numpy as np
+
+    info = np.iinfo(dtype)
+    return bool(info.min <= low and high <= info.max)

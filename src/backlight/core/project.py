@@ -230,6 +230,11 @@ class Embedding:
     """(D,) Laplacian eigenvalues in the order of the columns, or None."""
     _dataset: h5py.Dataset = field(repr=False, compare=False)
 
+    @property
+    def component(self) -> Array:
+        """(D,) column of each display component: by ascending Laplacian eigenvalue, or as stored without any."""
+        return np.arange(self.dimensions) if self.eigenvalues is None else np.argsort(self.eigenvalues, kind="stable")
+
     def columns(self, *axes: int) -> Array:
         """Return the chosen columns, (S, len(axes)) float32, reading no others."""
         return np.stack([np.asarray(self._dataset[:, axis], dtype=np.float32) for axis in axes], axis=1)
@@ -273,7 +278,7 @@ class Category:
         if name not in self.embeddings:
             raise RequestError(f"category {self.name!r} has {unknown('embedding', name, self.embeddings)}")
         dataset = self._group["embedding"][name]
-        values = dataset.attrs.get("eigenvalue")
+        values = dataset.attrs.get("laplacian_eigenvalue", dataset.attrs.get("eigenvalue"))
         return Embedding(name, *map(int, dataset.shape), None if values is None else np.asarray(values), dataset)
 
     def clusters(self, name: str) -> Array:
@@ -286,6 +291,11 @@ class Category:
         """Return what was recorded beside a clustering (embedding, k, …)."""
         self.clusters(name)
         return dict(self._group["cluster"][name].attrs)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What was recorded about the whole category (suspicious_cluster, suspicious_clustering, …)."""
+        return dict(self._group.attrs)
 
     @cached_property
     def scores(self) -> dict[str, Array]:

@@ -1,0 +1,1 @@
+"""The explorer: a Dash application around the panels, and the server it runs on."""

@@ -1,0 +1,57 @@
+// What panels and the toolbar share in the browser: contained callbacks, typed arrays, addresses.
+"use strict";
+
+const backlight = (window.backlight = window.backlight || {});
+
+// Run a panel's clientside callback; a failure shows in the panel's card instead of ending everything.
+backlight.guard = (slot, callback, args) => {
+  const { no_update, set_props } = window.dash_clientside;
+  const fail = (error) => {
+    backlight.failed.add(slot);
+    set_props(slot, { children: backlight.element("Div", { className: "panel-problem", children: String(error) }) });
+    return no_update;
+  };
+  const succeed = (result) => {
+    if (backlight.failed.delete(slot)) set_props(slot, { children: null });
+    return result;
+  };
+  try {
+    const result = callback(...args);
+    return result instanceof Promise ? result.then(succeed, fail) : succeed(result);
+  } catch (error) {
+    return fail(error);
+  }
+};
+backlight.failed = new Set();
+
+// An HTML component, as Dash's renderer takes it; text in it stays text.
+backlight.element = (type, props) => ({ namespace: "dash_html_components", type, props });
+
+const ARRAYS = {
+  f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array,
+};
+
+// The numbers behind core.panel.typed_array.
+backlight.array = ({ dtype, bdata }) =>
+  new ARRAYS[dtype](Uint8Array.from(atob(bdata), (character) => character.charCodeAt(0)).buffer);
+
+backlight.imageUrl = (project, index, colour) => {
+  const query = colour.mode === "input" ? { mode: "input" } : colour;
+  return `/image/${encodeURIComponent(project)}/${index}.png?${new URLSearchParams(query)}`;
+};
+
+// What is known about a sample beside its picture; the same promise for the same sample.
+const facts = new Map();
+backlight.sample = (project, index) => {
+  const url = `/sample/${encodeURIComponent(project)}/${index}.json`;
+  if (!facts.has(url)) facts.set(url, fetch(url).then((answer) => (answer.ok ? answer.json() : {})));
+  return facts.get(url);
+};
+
+backlight.same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+// Dash's own light and dark follow Bootstrap's attribute, and that follows the system.
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const theme = () => document.documentElement.setAttribute("data-bs-theme", dark.matches ? "dark" : "light");
+dark.addEventListener("change", theme);
+theme();

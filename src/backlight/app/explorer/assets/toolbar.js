@@ -1,0 +1,93 @@
+// The toolbar: keeps project, analysis, class, clustering and map a choice that exists, whoever changed it.
+"use strict";
+
+(() => {
+  const CONTROLS = ["project", "analysis", "category", "clustering", "embedding", "x", "y"];
+  const CHOSEN = ["project", "analysis", "category", "clustering", "embedding"];
+
+  const named = (list, name) => list.find((entry) => entry.name === name);
+  const option = (value, label) => ({ value: String(value), label: String(label) });
+  const names = (list) => list.map((entry) => option(entry.name, entry.name));
+
+  // What was asked for: the stores, overruled by the control the user has just changed.
+  const wanted = (values, stores) => {
+    const want = Object.fromEntries(CHOSEN.map((name, k) => [name, stores[k]]));
+    const axes = { ...(want.embedding || {}) };
+    want.embedding = axes.name;
+    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
+    CONTROLS.forEach((name, k) => {
+      if (values[k] == null || !changed.includes(`app--${name}.value`)) return;
+      if (name === "x" || name === "y") axes[name] = Number(values[k]);
+      else want[name] = values[k];
+    });
+    return { ...want, axes };
+  };
+
+  // The nearest choice that exists.
+  const resolve = (want, catalogue) => {
+    const project = named(catalogue, want.project) || catalogue[0];
+    const analysis = named(project.analyses, want.analysis) || project.analyses[0];
+    const id = (wantedId) => analysis.categories.find((entry) => entry.id === wantedId);
+    const category = id(want.category) || id(analysis.start);
+    if (!category) return { project, analysis };
+    const clustering = category.clusterings.includes(want.clustering) ? want.clustering : category.clusterings[0];
+    const embedding = named(category.embeddings, want.embedding) || category.embeddings[0];
+    return { project, analysis, category, clustering, embedding, axes: embedding && axesOf(embedding, want) };
+  };
+
+  const axesOf = (embedding, { axes }) => {
+    const keep = axes.name === embedding.name;
+    const axis = (value, start) => (keep && value >= 0 && value < embedding.dimensions ? value : start);
+    return [axis(axes.x, embedding.axes[0]), axis(axes.y, embedding.axes[1])];
+  };
+
+  const optionsOf = (found, catalogue) => {
+    const { embedding } = found;
+    const components = embedding && embedding.dimensions > 2 ? [...Array(embedding.dimensions).keys()] : [];
+    return [
+      names(catalogue),
+      names(found.project.analyses),
+      found.analysis.categories.map((entry) => option(entry.id, entry.name)),
+      found.category ? found.category.clusterings.map((name) => option(name, name)) : [],
+      found.category ? names(found.category.embeddings) : [],
+      components.map((k) => option(k, k + 1)),
+      components.map((k) => option(k, k + 1)),
+    ];
+  };
+
+  const facts = ({ project, analysis, category }) =>
+    [
+      project.name,
+      project.model,
+      category && `${category.size.toLocaleString("en")} samples`,
+    ].filter(Boolean).join("  ·  ");
+
+  backlight.choose = (...args) => {
+    const { no_update } = window.dash_clientside;
+    const values = args.slice(0, CONTROLS.length);
+    const stores = args.slice(CONTROLS.length, CONTROLS.length + CHOSEN.length);
+    const [selection, catalogue] = args.slice(-2);
+    const found = resolve(wanted(values, stores), catalogue);
+    const { project, analysis, category, clustering = null, embedding, axes } = found;
+    const chosen = [
+      project.name,
+      analysis.name,
+      category ? category.id : null,
+      clustering,
+      embedding ? { name: embedding.name, x: axes[0], y: axes[1] } : null,
+    ];
+    const shown = [...chosen.slice(0, 4), embedding && embedding.name, axes && axes[0], axes && axes[1]].map(
+      (value) => (value == null ? null : String(value)));
+    const options = optionsOf(found, catalogue);
+    const stale = selection && !backlight.same(selection.scope, chosen.slice(0, 3));
+    const few = (list, k) => (k < 2 ? list.length < 2 : list.length === 0);
+    return [
+      ...options,
+      ...shown.map((value, k) => (value === values[k] ? no_update : value)),
+      ...options.map(few),
+      facts(found),
+      ...chosen.map((value, k) => (backlight.same(value, stores[k]) ? no_update : value)),
+      stale ? null : no_update,
+    ];
+  };
+})();

@@ -1,0 +1,153 @@
+"""Put the application together: panels from the registry, the page, the routes, who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dash import Dash, Input, Output, State
+
+from backlight.app.explorer.access import restrict
+from backlight.app.explorer.catalogue import catalogue
+from backlight.app.explorer.guard import Guard, logger, problem_card, sentence
+from backlight.app.explorer.images import image_routes
+from backlight.app.explorer.layout import CONTROLS, Card, page
+from backlight.core.errors import PluginError, RequestError
+from backlight.core.hookspecs import PanelSpec
+from backlight.core.panel import PanelContext
+from backlight.core.project import Project
+from backlight.core.registry import registry
+
+ASSETS = Path(__file__).parent / "assets"
+RESERVED = ("app", "store")
+"""Prefixes of the application's own component ids; no panel can have these names."""
+
+CHOSEN = ("project", "analysis", "category", "clustering", "embedding", "selection")
+
+OnSelection = Callable[[list[int]], None]
+
+
+def make_app(
+    projects: Sequence[Project],
+    panels: Iterable[PanelSpec] | None = None,
+    *,
+    token: str | None = None,
+    on_selection: OnSelection | None = None,
+) -> Dash:
+    """Return the explorer of `projects`.
+
+    panels: descriptors of the panels to show; every installed one when not given.
+    token: what visitors must bring; None for a loopback address. on_selection: told about each new selection.
+    """
+    opened = _by_name(projects)
+    app = Dash(
+        "backlight",
+        title="Backlight",
+        update_title=None,
+        assets_folder=str(ASSETS),
+        serve_locally=True,
+        add_log_handler=False,
+    )
+    restrict(app.server, token)
+    app.server.register_blueprint(image_routes(opened))
+    found = _installed() if panels is None else list(panels)
+    cards = [
+        item if isinstance(item, Card) else _card(app, item, opened) for item in sorted(found, key=_place)
+    ]
+    entries, problems = catalogue(projects)
+    app.layout = page(cards, entries, problems)
+    _choose(app)
+    if on_selection is not None:
+        _report(app, on_selection)
+    return app
+
+
+def _by_name(projects: Sequence[Project]) -> dict[str, Project]:
+    opened: dict[str, Project] = {}
+    for project in projects:
+        if project.name in opened:
+            raise RequestError(
+                f"two projects are called {project.name!r}: {opened[project.name].path}, {project.path}"
+            )
+        if not project.analyses:
+            raise RequestError(
+                f"{project.path} has no analyses yet; run `backlight analyze {project.root}` first"
+            )
+        opened[project.name] = project
+    if not opened:
+        raise RequestError("there is no project to explore")
+    return opened
+
+
+def _installed() -> list[PanelSpec | Card]:
+    """Return every installed panel, those that cannot be imported as a card that says why."""
+    found: list[PanelSpec | Card] = []
+    for entry in registry().entries("panel"):
+        if registry().state(entry) == "blocked":
+            continue
+        try:
+            found.append(registry().spec("panel", entry.key))  # type: ignore[arg-type]
+        except PluginError as error:
+            found.append(Card(entry.name, entry.name, "side", problem_card(entry.name, str(error))))
+    return found
+
+
+def _place(item: PanelSpec | Card) -> tuple[str, int, str]:
+    return (item.slot, item.order if isinstance(item, PanelSpec) else 1000, item.name)
+
+
+def _card(app: Dash, spec: PanelSpec, projects: dict[str, Project]) -> Card:
+    """Build one panel; any failure leaves nothing behind but the reason."""
+    context = PanelContext(spec.name, projects)
+    guard = Guard(context)
+    try:
+        if spec.name in RESERVED:
+            raise ValueError(f"a panel cannot be called {spec.name!r}")
+        panel = spec.factory()
+        body = panel.layout(context)
+        _check_ids(body, context)
+        panel.callbacks(guard, context)
+    except Exception as error:
+        logger.warning("panel %s cannot be built", spec.name, exc_info=True)
+        return Card(spec.name, spec.name, spec.slot, problem_card(spec.name, sentence(error)))
+    guard.commit(app)
+    return Card(spec.name, panel.title, spec.slot, body, guard.slots)
+
+
+def _check_ids(body: Any, context: PanelContext) -> None:
+    """Raise when a panel's layout takes an id outside its namespace, which could shadow another panel's."""
+    for component in _components(body):
+        used = getattr(component, "id", None)
+        name = used.get("type") if isinstance(used, dict) else used
+        if name is not None and not str(name).startswith(context.id("")):
+            raise ValueError(f"component id {used!r} does not start with {context.id('')!r}")
+
+
+def _components(body: Any) -> Iterator[Any]:
+    yield body
+    if hasattr(body, "_traverse"):
+        yield from body._traverse()
+
+
+def _choose(app: Dash) -> None:
+    """Tie the toolbar to the stores; the choice is made in the browser (assets/toolbar.js)."""
+    stores = [f"store--{name}" for name in CHOSEN]
+    app.clientside_callback(
+        "(...args) => backlight.choose(...args)",
+        *[Output(f"app--{name}", "options") for name in CONTROLS],
+        *[Output(f"app--{name}", "value") for name in CONTROLS],
+        *[Output(f"app--{name}-control", "hidden") for name in CONTROLS],
+        Output("app--facts", "children"),
+        *[Output(store, "data") for store in stores],
+        *[Input(f"app--{name}", "value") for name in CONTROLS],
+        *[Input(store, "data") for store in stores[:-1]],
+        State(stores[-1], "data"),
+        State("app--catalogue", "data"),
+    )
+
+
+def _report(app: Dash, on_selection: OnSelection) -> None:
+    @app.callback(Input("store--selection", "data"), prevent_initial_call=True)
+    def report(selection: dict[str, Any] | None) -> None:
+        on_selection([int(i) for i in selection["indices"]] if selection else [])

@@ -1,0 +1,119 @@
+"""A panel's callbacks: checked to stay in its own namespace, and contained when they fail."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dash import Dash, Output, html, no_update, set_props
+from dash.dependencies import DashDependency
+from dash.exceptions import PreventUpdate
+
+from backlight.core.errors import BacklightError
+from backlight.core.panel import STORES, PanelContext
+
+logger = logging.getLogger("backlight.explorer")
+
+
+class Guard:
+    """Collects the callbacks of one panel; nothing is registered before `commit`.
+
+    Implements core.panel.Callbacks. Each callback gets a slot in the panel's card that shows why it failed.
+    """
+
+    def __init__(self, context: PanelContext) -> None:
+        self._context = context
+        self._stores = {context.store(store) for store in STORES}
+        self._python: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+        self._browser: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.slots: list[str] = []
+
+    def __call__(
+        self, *dependencies: Any, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Return a decorator that registers a Python callback."""
+        self._check(dependencies, options)
+
+        def register(function: Callable[..., Any]) -> Callable[..., Any]:
+            contained = _contain(function, self._slot(), self._context.name)
+            self._python.append((contained, dependencies, options))
+            return function
+
+        return register
+
+    def clientside(self, source: str, *dependencies: Any, **options: Any) -> None:
+        """Register a callback that runs in the browser; `source` is a JavaScript function expression."""
+        self._check(dependencies, options)
+        contained = f"(...args) => backlight.guard({json.dumps(self._slot())}, {source}, args)"
+        self._browser.append((contained, dependencies, options))
+
+    def commit(self, app: Dash) -> None:
+        """Register everything that was collected."""
+        for function, dependencies, options in self._python:
+            app.callback(*dependencies, **options)(function)
+        for source, dependencies, options in self._browser:
+            app.clientside_callback(source, *dependencies, **options)
+
+    def _slot(self) -> str:
+        self.slots.append(f"app--{self._context.name}-problem-{len(self.slots)}")
+        return self.slots[-1]
+
+    def _check(self, dependencies: tuple[Any, ...], options: dict[str, Any]) -> None:
+        for dependency in _dependencies([dependencies, options]):
+            store = isinstance(dependency.component_id, str) and dependency.component_id in self._stores
+            if not store and not self._owns(dependency.component_id):
+                raise ValueError(
+                    f"a callback uses {dependency.component_id!r}; a panel may use ids that start with "
+                    f"{self._context.id('')!r} and the shared stores"
+                )
+            if store and isinstance(dependency, Output):
+                # Several panels write one store; none of them may do so before the user did anything.
+                dependency.allow_duplicate = True
+                options.setdefault("prevent_initial_call", True)
+
+    def _owns(self, component_id: Any) -> bool:
+        name = component_id.get("type") if isinstance(component_id, dict) else component_id
+        return isinstance(name, str) and name.startswith(self._context.id(""))
+
+
+def problem_card(title: str, reason: str) -> html.Div:
+    """Return what stands in for a panel, or a part of it, that failed."""
+    return html.Div(
+        [html.Strong(f"{title} cannot be shown"), html.Div(reason)], className="panel-problem", role="alert"
+    )
+
+
+def sentence(error: BaseException) -> str:
+    """Return what to tell the user about an error."""
+    return str(error) if isinstance(error, BacklightError) else f"{type(error).__name__}: {error}"
+
+
+def _contain(function: Callable[..., Any], slot: str, panel: str) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def contained(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = function(*args, **kwargs)
+        except PreventUpdate:
+            raise
+        except Exception as error:
+            logger.warning("panel %s failed", panel, exc_info=not isinstance(error, BacklightError))
+            set_props(slot, {"children": problem_card(panel, sentence(error))})
+            return no_update
+        set_props(slot, {"children": None})
+        return result
+
+    return contained
+
+
+def _dependencies(value: Any) -> Iterator[DashDependency]:
+    if isinstance(value, DashDependency):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _dependencies(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _dependencies(item)

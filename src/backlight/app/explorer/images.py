@@ -1,0 +1,112 @@
+"""Routes for pictures: inputs, heatmaps, overlays, colour bars, and the facts beside a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Blueprint, Response, jsonify, request
+from PIL import Image
+
+from backlight.app.explorer.cache import ByteCache
+from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
+from backlight.core.heatmap import colour_map, overlay, rgb_heatmap
+from backlight.core.panel import MODES
+from backlight.core.project import Project
+from backlight.core.sample import describe
+
+CACHE_BYTES = 64 << 20
+
+
+def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES) -> Blueprint:
+    """Return the routes `/image/<project>/<index>.png`, `/sample/<project>/<index>.json`, `/colourbar.png`."""
+    routes = Blueprint("images", __name__)
+    cache = ByteCache(cache_bytes)
+    stamps = {name: _stamp(project) for name, project in projects.items()}
+
+    @routes.get("/image/<project>/<int:index>.png")
+    def image(project: str, index: int) -> Response:
+        mode, cmap = _choice("mode", MODES, "input"), request.args.get("cmap", "coldnhot")
+        colour_map(cmap)
+        opened = _project(projects, project)
+        key = (project, stamps[project], index, mode, "" if mode == "input" else cmap)
+        etag = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+        if request.if_none_match.contains(etag):
+            return _tagged(Response(status=304), etag)
+        return _tagged(
+            Response(cache.get(key, lambda: _render(opened, index, mode, cmap)), mimetype="image/png"), etag
+        )
+
+    @routes.get("/sample/<project>/<int:index>.json")
+    def sample(project: str, index: int) -> Response:
+        found = describe(_project(projects, project), [index])[0]
+        return jsonify(
+            label=found.label, predicted=found.predicted, correct=found.correct, file=found.file_name
+        )
+
+    @routes.get("/colourbar.png")
+    def colour_bar() -> Response:
+        colours = colour_map(request.args.get("cmap", "coldnhot")).rgb(np.linspace(0, 1, 256))[None]
+        return Response(_png(colours), mimetype="image/png", headers={"Cache-Control": "max-age=86400"})
+
+    @routes.errorhandler(BacklightError)
+    def refuse(error: BacklightError) -> tuple[Response, int]:
+        return Response(str(error), mimetype="text/plain"), 404 if isinstance(
+            error, _Missing | FormatError
+        ) else 400
+
+    return routes
+
+
+class _Missing(RequestError):
+    """Something that is not there, as opposed to a request that makes no sense."""
+
+
+def _project(projects: Mapping[str, Project], name: str) -> Project:
+    if name not in projects:
+        raise _Missing(unknown("project", name, projects))
+    return projects[name]
+
+
+def _choice(name: str, choices: Iterable[str], default: str) -> str:
+    value = request.args.get(name, default)
+    if value not in choices:
+        raise RequestError(unknown(name, value, choices))
+    return value
+
+
+def _render(project: Project, index: int, mode: str, cmap: str) -> bytes:
+    if not 0 <= index < len(project.dataset):
+        raise _Missing(f"project {project.name!r} has {len(project.dataset)} samples, none numbered {index}")
+    if mode == "input":
+        return _png(project.dataset.image(index))
+    relevance = project.attributions.relevance(index)
+    return _png(
+        rgb_heatmap(relevance, cmap)
+        if mode == "attribution"
+        else overlay(relevance, project.dataset.image(index), cmap)
+    )
+
+
+def _png(pixels: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png", compress_level=3)
+    return buffer.getvalue()
+
+
+def _tagged(response: Response, etag: str) -> Response:
+    response.set_etag(etag)
+    # Asked for again each time, answered with 304: a rerun of the analysis must not leave old pictures behind.
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
+
+
+def _stamp(project: Project) -> tuple[int, ...]:
+    """Return what changes when the files behind a project's pictures do."""
+    return tuple(
+        path.stat().st_mtime_ns for path in sorted(project.root.glob("*.h5")) if Path(path).is_file()
+    )

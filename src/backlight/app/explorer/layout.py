@@ -1,0 +1,84 @@
+"""The page: toolbar, shared stores, and one card for each panel in the slot it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+
+from backlight.core.panel import STORES
+
+CONTROLS = {
+    "project": "Project",
+    "analysis": "Analysis",
+    "category": "Class",
+    "clustering": "Clustering",
+    "embedding": "Map",
+    "x": "x",
+    "y": "y",
+}
+SLOTS = ("main", "side", "bottom")
+DEFAULTS: dict[str, Any] = {"colour": {"mode": "overlay", "cmap": "coldnhot"}}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A panel as it stands on the page: its component, or what is shown in its place."""
+
+    name: str
+    title: str
+    slot: str
+    body: Any
+    problems: Sequence[str] = field(default=())
+    """Ids of the places where its callbacks say why they failed."""
+
+
+def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequence[str]) -> html.Div:
+    """Return the whole layout."""
+    stores = [dcc.Store(id=f"store--{store}", data=DEFAULTS.get(store)) for store in STORES]
+    return html.Div(
+        [
+            dcc.Store(id="app--catalogue", data=entries),
+            *stores,
+            toolbar(),
+            *[dbc.Alert(text, color="warning", dismissable=True, className="notice") for text in problems],
+            html.Main(
+                [_slot(slot, [c for c in cards if c.slot == slot]) for slot in SLOTS], className="page"
+            ),
+        ],
+        className="backlight",
+    )
+
+
+def toolbar() -> html.Div:
+    """Return the controls that choose what all panels look at; the browser fills them."""
+    controls = [
+        html.Div(
+            [html.Label(text, htmlFor=f"app--{name}"), dbc.Select(id=f"app--{name}", size="sm")],
+            className=f"control control-{name}",
+            id=f"app--{name}-control",
+        )
+        for name, text in CONTROLS.items()
+    ]
+    brand = html.Div([html.Span(className="brand-mark"), html.Span("Backlight")], className="brand")
+    facts = html.Div(id="app--facts", className="facts")
+    return html.Div(
+        [brand, *controls, facts], className="toolbar", role="toolbar", **{"aria-label": "What to look at"}
+    )
+
+
+def _slot(slot: str, cards: Sequence[Card]) -> html.Div:
+    return html.Div([_section(card) for card in cards], className=f"slot slot-{slot}")
+
+
+def _section(card: Card) -> html.Section:
+    places = [html.Div(id=place, className="panel-place") for place in card.problems]
+    return html.Section(
+        [*places, html.Div(card.body, className="panel-body")],
+        id=f"app--{card.name}-panel",
+        className=f"panel panel-{card.name}",
+        **{"aria-label": card.title},
+    )

@@ -1,0 +1,75 @@
+"""The explorer as a library: `make_app` builds it, `explore` serves it from a background thread."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from backlight.app.explorer.factory import make_app
+from backlight.app.explorer.server import Server, new_token
+from backlight.core.project import Project, open_project
+
+__all__ = ["Explorer", "explore", "make_app", "serve"]
+
+
+class Explorer:
+    """A running explorer. Close it, or use it as a context manager.
+
+    url: where to look at it. selection: dataset indices of the most recent selection.
+    """
+
+    def __init__(self, project: Project, host: str, port: int) -> None:
+        self.project = project
+        self.selection: list[int] = []
+        token = new_token(host)
+        app = make_app([project], token=token, on_selection=self._select)
+        self.server = Server(app.server, host, port, token)
+        self.url = self.server.url
+
+    def close(self) -> None:
+        """Stop the server; the project stays open."""
+        self.server.close()
+
+    def _select(self, indices: list[int]) -> None:
+        self.selection = indices
+
+    def __enter__(self) -> Explorer:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Explorer of {self.project.name!r} at {self.url}>"
+
+
+def explore(
+    project: Project | str | Path, *, host: str = "127.0.0.1", port: int = 0, open_browser: bool = False
+) -> Explorer:
+    """Serve the explorer of a project or run directory in the background.
+
+    host: any address but a loopback one needs the token in the printed link. port: 0 picks a free one.
+    """
+    opened = project if isinstance(project, Project) else open_project(project)
+    explorer = Explorer(opened, host, port)
+    explorer.server.start()
+    if open_browser:
+        explorer.server.open_browser()
+    return explorer
+
+
+def serve(paths: list[Path], *, host: str, port: int, open_browser: bool, announce: Any = print) -> None:
+    """Serve the explorer of some run directories in this thread until interrupted.
+
+    announce: called with the address once the server listens.
+    """
+    with contextlib.ExitStack() as stack:
+        projects = [stack.enter_context(open_project(path)) for path in paths]
+        token = new_token(host)
+        server = Server(make_app(projects, token=token).server, host, port, token)
+        announce(server.url)
+        if open_browser:
+            server.open_browser()
+        server.run()

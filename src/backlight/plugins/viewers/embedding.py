@@ -1,0 +1,140 @@
+"""The map: every sample of a class as a point, coloured by cluster; select with box or lasso, hover for a preview.
+
+Coordinates, dataset indices and cluster ids travel as typed arrays, each only when it changed. Points are
+coloured, selected and previewed in the browser (embedding.js).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+from dash import Input, Output, State, dcc, html, no_update
+
+from backlight.core.hookspecs import PanelSpec, hookimpl
+from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array
+from backlight.core.project import Embedding
+from backlight.plugins.viewers.palette import AXIS, GRID, NOISE, cluster_colour, cluster_name
+
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+TOOLS = {
+    "displaylogo": False,
+    "displayModeBar": True,
+    "scrollZoom": True,
+    "responsive": True,
+    "modeBarButtons": [["select2d", "lasso2d"], ["pan2d", "zoom2d"], ["resetScale2d"]],
+}
+
+
+@final
+@dataclass(frozen=True)
+class EmbeddingMap(Panel):
+    """Scatter of an embedding with box and lasso selection and a preview of the sample under the pointer."""
+
+    title: ClassVar[str] = "Map"
+
+    def layout(self, context: PanelContext) -> Any:
+        """Return the graph, its tooltip and the stores that hold what the graph is drawn from."""
+        graph = dcc.Graph(id=context.id("graph"), config=TOOLS, clear_on_unhover=True, responsive=True)
+        return html.Div(
+            [
+                dcc.Store(id=context.id("points")),
+                dcc.Store(id=context.id("groups")),
+                graph,
+                dcc.Tooltip(id=context.id("tooltip"), className="preview", direction="right"),
+                html.Div("Drag to select samples · double-click to clear", className="hint"),
+            ],
+            className="map",
+        )
+
+    def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
+        """Send coordinates and clusters when they change; draw, select and preview in the browser."""
+        place = [Input(context.store(store), "data") for store in ("project", "analysis", "category")]
+
+        @callback(Output(context.id("points"), "data"), *place, Input(context.store("embedding"), "data"))
+        def points(project: str, analysis: str, category: str, embedding: dict[str, Any]) -> Any:
+            if not category or not embedding:
+                return None
+            return read_points(context, (project, analysis, category), embedding)
+
+        @callback(Output(context.id("groups"), "data"), *place, Input(context.store("clustering"), "data"))
+        def groups(project: str, analysis: str, category: str, clustering: str | None) -> Any:
+            if not category:
+                return None
+            return read_groups(context, (project, analysis, category), clustering)
+
+        def browser(name: str, *dependencies: Any) -> None:
+            callback.clientside(f"(...args) => {SCRIPT}.{name}(...args)", *dependencies)
+
+        browser(
+            "figure",
+            Output(context.id("graph"), "figure"),
+            Input(context.id("points"), "data"),
+            Input(context.id("groups"), "data"),
+            Input(context.store("selection"), "data"),
+        )
+        browser(
+            "select",
+            Output(context.store("selection"), "data"),
+            Input(context.id("graph"), "selectedData"),
+            State(context.id("points"), "data"),
+        )
+        browser(
+            "preview",
+            *[Output(context.id("tooltip"), prop) for prop in ("show", "bbox", "direction", "children")],
+            Input(context.id("graph"), "hoverData"),
+            State(context.id("points"), "data"),
+            State(context.store("colour"), "data"),
+        )
+
+
+def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict[str, Any]) -> Any:
+    """Return the two chosen columns with their dataset indices and axis titles."""
+    category = context.category(*scope)
+    if chosen["name"] not in category.embeddings:
+        return no_update  # the toolbar is about to replace it by one this class has
+    embedding = category.embedding(chosen["name"])
+    shown = [int(chosen[axis]) for axis in ("x", "y")]
+    columns = embedding.columns(*embedding.component[shown])
+    return {
+        "scope": scope,
+        "name": embedding.name,
+        "axes": [axis_title(embedding, component) for component in shown],
+        "x": typed_array(columns[:, 0]),
+        "y": typed_array(columns[:, 1]),
+        "index": typed_array(category.index),
+        "style": {"axis": AXIS, "grid": GRID},
+    }
+
+
+def read_groups(context: PanelContext, scope: tuple[str, str, str], clustering: str | None) -> Any:
+    """Return the cluster of every sample, and the clusters with noise first, so that it is drawn beneath."""
+    category = context.category(*scope)
+    if clustering is None:
+        ids, name = np.zeros(len(category.index), dtype=np.int8), "sample"
+    elif clustering in category.clusterings:
+        ids, name = category.clusters(clustering), ""
+    else:
+        return no_update
+    ids = np.where(ids < 0, NOISE, ids)
+    clusters = [
+        {"id": c, "name": name or cluster_name(c), "colour": cluster_colour(c)}
+        for c in np.unique(ids).tolist()
+    ]
+    return {"scope": scope, "ids": typed_array(ids), "clusters": clusters}
+
+
+def axis_title(embedding: Embedding, component: int) -> str:
+    """Return what an axis shows: the component, and its eigenvalue where there is one."""
+    if embedding.eigenvalues is None:
+        return f"{embedding.name} {component + 1}"
+    value = embedding.eigenvalues[embedding.component[component]]
+    return f"component {component + 1}  (λ = {value:.3g})"
+
+
+@hookimpl
+def provide_panels() -> list[PanelSpec]:
+    """Offer the map."""
+    return [PanelSpec("embedding", EmbeddingMap, slot="main", order=20)]

@@ -1,0 +1,260 @@
+"""The overview: every class ranked by how suspicious its strategies look; a click goes to the place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+
+from backlight.core.errors import BacklightError
+from backlight.core.hookspecs import PanelSpec, hookimpl
+from backlight.core.panel import Callbacks, Panel, PanelContext, selection
+from backlight.core.project import Category
+from backlight.plugins.viewers.palette import cluster_colour, cluster_name
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class in the table; None where the analysis recorded nothing.
+
+    tau: how separable its clusters are. gap: number of clusters the eigengap suggests.
+    suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
+    """
+
+    category: str
+    name: str
+    size: int
+    tau: float | None = None
+    gap: int | None = None
+    clusters: int | None = None
+    clustering: str | None = None
+    suspect: tuple[int, int, float | None] | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its heading, what it explains, what it sorts by."""
+
+    key: str
+    text: str
+    title: str
+    value: Callable[[Row], Any]
+    descending: bool = True
+
+
+COLUMNS = (
+    Column("name", "Class", "Name of the class", lambda row: row.name.lower(), descending=False),
+    Column(
+        "tau",
+        "τ",
+        "Separability of the clusters: high values hint at a strategy of its own",
+        lambda row: row.tau,
+    ),
+    Column("size", "Samples", "Number of samples analysed", lambda row: row.size),
+    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap),
+    Column(
+        "suspect",
+        "Suspicious",
+        "Most suspicious cluster and its size",
+        lambda row: row.suspect and row.suspect[1],
+    ),
+)
+BY_KEY = {column.key: column for column in COLUMNS}
+START = {"key": "tau", "descending": True}
+
+
+@final
+@dataclass(frozen=True)
+class Overview(Panel):
+    """Classes ranked by tau, with their most suspicious cluster; sortable, one click to the place."""
+
+    title: ClassVar[str] = "Overview"
+
+    def layout(self, context: PanelContext) -> Any:
+        """Return the heading, the table and the store that remembers the order."""
+        head = html.Div(
+            [
+                html.H2("Classes"),
+                html.Span("most suspicious first", id=context.id("order"), className="quiet"),
+            ],
+            className="panel-head",
+        )
+        headings = html.Tr([html.Th(_heading(context, c), id=context.item("th", c.key)) for c in COLUMNS])
+        table = html.Table([html.Thead(headings), html.Tbody(id=context.id("rows"))], className="ranking")
+        return html.Div(
+            [dcc.Store(id=context.id("sort"), data=START), head, html.Div(table, className="scroll")]
+        )
+
+    def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
+        """Fill and sort the table; a click on a row selects its class and most suspicious cluster."""
+        place = [context.store("project"), context.store("analysis")]
+
+        @callback(
+            Output(context.id("sort"), "data"),
+            Input(context.item("heading", ALL), "n_clicks"),
+            State(context.id("sort"), "data"),
+            prevent_initial_call=True,
+        )
+        def sort(clicks: list[int | None], now: dict[str, Any]) -> Any:
+            if not any(clicks) or not ctx.triggered_id:
+                return no_update
+            key = ctx.triggered_id["index"]
+            return {
+                "key": key,
+                "descending": not now["descending"] if key == now["key"] else BY_KEY[key].descending,
+            }
+
+        @callback(
+            Output(context.id("rows"), "children"),
+            Output(context.id("order"), "children"),
+            Output(context.item("th", ALL), "aria-sort"),
+            *[Input(store, "data") for store in place],
+            Input(context.id("sort"), "data"),
+        )
+        def fill(project: str, analysis: str, order: dict[str, Any]) -> Any:
+            sorting = [_aria(column, order) for column in COLUMNS]
+            if not project or not analysis:
+                return [], "", sorting
+            rows = ranked(read(context, project, analysis), order)
+            scale = max([row.tau or 0.0 for row in rows], default=0.0) or 1.0
+            return [_row(context, row, scale) for row in rows], _order_text(order, rows), sorting
+
+        @callback(
+            Output(context.store("category"), "data"),
+            Output(context.store("clustering"), "data"),
+            Output(context.store("selection"), "data"),
+            Input(context.item("row", ALL), "n_clicks"),
+            *[State(store, "data") for store in place],
+        )
+        def go(clicks: list[int | None], project: str, analysis: str) -> Any:
+            if not any(clicks) or not ctx.triggered_id:
+                return no_update, no_update, no_update
+            found = context.category(project, analysis, ctx.triggered_id["index"])
+            row = read_row(found)
+            if row.suspect is None or row.clustering is None:
+                return found.id, no_update, None
+            members = found.index[found.clusters(row.clustering) == row.suspect[0]].tolist()
+            return (
+                found.id,
+                row.clustering,
+                selection((project, analysis, found.id), members, cluster_name(row.suspect[0])),
+            )
+
+        callback.clientside(
+            """(category, rows, ids) => ids.map(({index}) => index === category ? "chosen" : "")""",
+            Output(context.item("row", ALL), "className"),
+            Input(context.store("category"), "data"),
+            Input(context.id("rows"), "children"),
+            State(context.item("row", ALL), "id"),
+        )
+
+
+def read(context: PanelContext, project: str, analysis: str) -> list[Row]:
+    """Return a row for every class of an analysis; one that cannot be read is left to the toolbar to report."""
+    rows = []
+    for category in context.projects[project].analysis(analysis).categories.values():
+        try:
+            rows.append(read_row(category))
+        except BacklightError:
+            continue
+    return rows
+
+
+def read_row(category: Category) -> Row:
+    """Return what the analysis recorded about one class."""
+    scores = {name: value for name, value in category.scores.items() if value.ndim == 0}
+    recorded = category.score_attributes("tau") if "tau" in scores else {}
+    clustering = str(category.attributes.get("suspicious_clustering", recorded.get("clustering", "")))
+    clustering = clustering if clustering in category.clusterings else ""
+    return Row(
+        category=category.id,
+        name=category.name,
+        size=len(category.index),
+        tau=_finite(scores.get("tau")),
+        gap=int(scores["eigengap"]) if "eigengap" in scores else None,
+        clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
+        clustering=clustering or None,
+        suspect=_suspect(category, clustering),
+    )
+
+
+def _suspect(category: Category, clustering: str) -> tuple[int, int, float | None] | None:
+    if not clustering or "suspicious_cluster" not in category.attributes:
+        return None
+    cluster = int(category.attributes["suspicious_cluster"])
+    size = int(np.sum(category.clusters(clustering) == cluster))
+    return (cluster, size, _of_cluster(category, "purity", cluster)) if size else None
+
+
+def _of_cluster(category: Category, score: str, cluster: int) -> float | None:
+    if score not in category.scores:
+        return None
+    ids = np.atleast_1d(category.score_attributes(score).get("cluster", ())).tolist()
+    values = np.atleast_1d(category.scores[score])
+    return _finite(values[ids.index(cluster)]) if cluster in ids and len(ids) == len(values) else None
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+def ranked(rows: list[Row], order: dict[str, Any]) -> list[Row]:
+    """Return the rows in the chosen order; what is missing goes last either way."""
+    value = BY_KEY[order["key"]].value
+    known = [row for row in rows if value(row) is not None]
+    known.sort(key=value, reverse=order["descending"])
+    return known + [row for row in rows if value(row) is None]
+
+
+def _aria(column: Column, order: dict[str, Any]) -> str:
+    return "none" if column.key != order["key"] else "descending" if order["descending"] else "ascending"
+
+
+def _order_text(order: dict[str, Any], rows: list[Row]) -> str:
+    if all(row.tau is None for row in rows):
+        return f"{len(rows):,} classes, not scored"
+    return "most suspicious first" if order == START else f"by {BY_KEY[order['key']].text.lower()}"
+
+
+def _heading(context: PanelContext, column: Column) -> html.Button:
+    return html.Button(
+        column.text, id=context.item("heading", column.key), title=column.title, className="heading"
+    )
+
+
+def _row(context: PanelContext, row: Row, scale: float) -> html.Tr:
+    tau = NOTHING if row.tau is None else f"{row.tau:.2f}"
+    bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, row.tau or 0.0) / scale:.0f}%"})
+    cells = [
+        html.Td(html.Button(row.name, className="link", title=row.name), className="name"),
+        html.Td([html.Span(tau), html.Span(bar, className="track")], className="number tau"),
+        html.Td(f"{row.size:,}", className="number"),
+        html.Td(NOTHING if row.gap is None else str(row.gap), className="number"),
+        html.Td(_suspect_cell(row), className="suspect"),
+    ]
+    return html.Tr(cells, id=context.item("row", row.category), n_clicks=0)
+
+
+def _suspect_cell(row: Row) -> Any:
+    if row.suspect is None:
+        return NOTHING
+    cluster, size, purity = row.suspect
+    parts = [f"{size:,} samples", *([f"{purity:.0%} predicted alike"] if purity is not None else [])]
+    return html.Span(
+        [
+            html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)}),
+            f"{cluster} · {size:,}",
+        ],
+        title=f"{cluster_name(cluster)}: {', '.join(parts)} ({row.clustering})",
+    )
+
+
+@hookimpl
+def provide_panels() -> list[PanelSpec]:
+    """Offer the overview."""
+    return [PanelSpec("overview", Overview, slot="main", order=10)]
