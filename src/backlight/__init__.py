@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backlight.app.web import explore
     from backlight.core.composite import composite
-    from backlight.core.engine import Attribution, Explainer, attribute
+    from backlight.core.explainer import Attribution, Explainer, attribute
+    from backlight.core.heatmap import heatmap
     from backlight.core.pipeline import pipeline
     from backlight.core.project import open_project
     from backlight.core.registry import plugins
@@ -23,6 +24,7 @@ __all__ = [
     "attribute",
     "composite",
     "explore",
+    "heatmap",
     "open_project",
     "pipeline",
     "plugins",
@@ -30,11 +32,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Attribution": "backlight.core.engine",
-    "Explainer": "backlight.core.engine",
-    "attribute": "backlight.core.engine",
+    "Attribution": "backlight.core.explainer",
+    "Explainer": "backlight.core.explainer",
+    "attribute": "backlight.core.explainer",
     "composite": "backlight.core.composite",
     "explore": "backlight.app.web",
+    "heatmap": "backlight.core.heatmap",
     "open_project": "backlight.core.project",
     "pipeline": "backlight.core.pipeline",
     "plugins": "backlight.core.registry",

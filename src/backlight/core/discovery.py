@@ -28,7 +28,7 @@ class Entry:
 
     @property
     def kind(self) -> Kind:
-        """The kind as far as metadata tell: composites share a group with rules, in a package `composites`."""
+        """The kind as far as metadata tell: composites share the rules' group, in a package `composites`."""
         if self.group == "backlight.rules":
             return "composite" if "composites" in self.module.split(".") else "rule"
         return next(spec.kind for spec in SPECS if spec.group == self.group)

@@ -256,7 +256,7 @@ class _HookManager(pluggy.PluginManager):
             self.register(module)
             self.check_pending()
             # A hook that returns None is called but not reported by pluggy.
-            implemented = [caller.name for caller in self.get_hookcallers(module) or ()]
+            implemented = [caller.name for caller in self.get_hookcallers(module) or () if caller.has_spec()]
             called = [hook for hook, _ in self._results]
             if twice := next((hook for hook in called if called.count(hook) > 1), None):
                 raise LookupError(f"it implements {twice} twice")

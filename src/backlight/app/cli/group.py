@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = importlib.import_module(f"{self.package}.{cmd_name}").command
         except ModuleNotFoundError as error:
-            raise BacklightError(_missing(cmd_name, error)) from error
+            raise BacklightError(_missing(cmd_name, self.package, error)) from error
         _accept_debug(command)
         return command
 
@@ -65,9 +65,9 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
 
-def _missing(verb: str, error: ModuleNotFoundError) -> str:
+def _missing(verb: str, package: str, error: ModuleNotFoundError) -> str:
     module = (error.name or "").split(".")[0]
-    if module == "backlight":
+    if module == package.split(".")[0]:
         return f"`backlight {verb}` is missing from this installation (no module {error.name!r})"
     return (
         f"`backlight {verb}` needs the module {module!r}, which is not installed; try `pip install {module}`"

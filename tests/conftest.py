@@ -1,0 +1,84 @@
+"""Fixtures for the whole suite: fake distributions, and no silent skip where a browser is required."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from backlight.core import registry
+
+DISTS = Path(__file__).parent / "dists"
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker is one core's worth of work; numeric libraries would start a thread per core in each.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+
+@pytest.fixture
+def on_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Path]]:
+    """Put folders on sys.path; forget whatever was imported from them when the test ends."""
+    folders: list[Path] = []
+    monkeypatch.setattr(registry, "_default", None)  # what is installed changes
+
+    def add(folder: Path) -> Path:
+        monkeypatch.syspath_prepend(str(folder))
+        folders.append(folder)
+        return folder
+
+    yield add
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and any(folder in Path(file).parents for folder in folders):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def install(on_path: Callable[[Path], Path]) -> Callable[..., None]:
+    """Make fake distributions of tests/dists visible to imports and importlib.metadata."""
+
+    def add(*names: str) -> None:
+        for name in names:
+            assert (DISTS / name).is_dir(), name
+            on_path(DISTS / name)
+
+    return add
+
+
+@pytest.fixture
+def write_dist(tmp_path: Path, on_path: Callable[[Path], Path]) -> Callable[..., Path]:
+    """Write a distribution with the given entry points (group -> lines) and modules, and make it visible."""
+
+    def write(
+        name: str,
+        points: Mapping[str, str],
+        modules: Mapping[str, str],
+        version: str | None = "0.1",
+        at: str = "",
+    ) -> Path:
+        folder = tmp_path / (at or name)
+        info = folder / f"{name}-{version or 0}.dist-info"
+        info.mkdir(parents=True)
+        if version is not None:
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = [f"[{group}]\n{text}\n" for group, text in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        for module, source in modules.items():
+            (folder / f"{module}.py").write_text(source)
+        return on_path(folder)
+
+    return write
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where a browser is required (in CI), a skipped browser test is a failed one."""
+    report = yield
+    if report.skipped and item.get_closest_marker("browser") and os.environ.get("BACKLIGHT_REQUIRE_BROWSER"):
+        report.outcome = "failed"
+        report.longrepr = f"browser test skipped where a browser is required: {report.longrepr}"
+    return report

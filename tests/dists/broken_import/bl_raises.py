@@ -1,0 +1,3 @@
+"""Raises while it is imported, in more than one line."""
+
+raise RuntimeError("the licence\nhas expired")

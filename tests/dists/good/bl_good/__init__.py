@@ -1,0 +1,1 @@
+"""A well-behaved plugin package with something of every kind."""
