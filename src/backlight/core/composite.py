@@ -1,0 +1,210 @@
+"""Composites: which rule explains which operation, as plain, hashable, serialisable data.
+
+The first entry whose matcher fits an operation decides. `BASE` closes every preset: activations pass relevance,
+sums and average pools share it in proportion, a product of two signals halves it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backlight.core.errors import RequestError, unknown
+from backlight.core.registry import check_parameters, registry
+
+if TYPE_CHECKING:
+    from backlight.core.ops import Site
+    from backlight.core.rule import Rule
+
+AFFINE = ("linear", "convolution")
+KINDS = (
+    *AFFINE, "activation", "average-pool", "batch-norm", "matmul", "max-pool", "normalisation", "product", "scale", "softmax", "sum",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which operations an entry is for; every field given must fit.
+
+    kind: operation kind, one of `KINDS`, or "affine" for linear and convolution alike.
+    module: class name of the executing module, e.g. "Conv2d".
+    name: glob on the executing module's path, e.g. "layer4.*".
+    regex: regular expression that must match the whole path.
+    position: index among the executed operations that the entry's other fields fit, in execution order
+        (0 is the first).
+    predicate: called with the operation's Site; not serialisable.
+    """
+
+    kind: str | None = None
+    module: str | None = None
+    name: str | None = None
+    regex: str | None = None
+    position: int | None = None
+    predicate: Callable[[Site], bool] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in (*KINDS, "affine"):
+            raise RequestError(f"composite entry has {unknown('kind', self.kind, (*KINDS, 'affine'))}")
+        if self.position is not None and self.position < 0:
+            raise RequestError(f"composite entry has position {self.position}, expected 0 or more")
+        if self.regex is not None:
+            try:
+                re.compile(self.regex)
+            except re.error as error:
+                raise RequestError(
+                    f"composite entry has the invalid regex {self.regex!r}: {error}"
+                ) from error
+
+    def fits(self, site: Site) -> bool:
+        """Say whether everything but `position` fits the operation at `site`."""
+        kinds = AFFINE if self.kind == "affine" else (self.kind,)
+        return (
+            (self.kind is None or site.kind in kinds)
+            and (self.module is None or site.module == self.module)
+            and (self.name is None or fnmatch.fnmatchcase(site.path, self.name))
+            and (self.regex is None or re.fullmatch(self.regex, site.path) is not None)
+            and (self.predicate is None or self.predicate(site))
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a composite: a matcher, and a rule by name with its parameters (or a rule object)."""
+
+    match: Match
+    rule: str | Rule
+    parameters: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, rule: str | Rule, match: Match | None = None, **parameters: Any) -> Entry:
+        """Build an entry, making sequence-valued parameters hashable."""
+        frozen = tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in parameters.items()))
+        return cls(match or Match(), rule, frozen)
+
+    def build(self) -> Rule:
+        """Return the rule object."""
+        if isinstance(self.rule, str):
+            built: Rule = registry().create("rule", self.rule, **dict(self.parameters))
+            return built
+        return self.rule
+
+
+@dataclass(frozen=True)
+class Composite:
+    """An ordered list of entries; the first that fits an operation decides its rule."""
+
+    entries: tuple[Entry, ...]
+    name: str = "custom"
+
+    def after(self, *entries: Entry) -> Composite:
+        """Return this composite with `entries` in front."""
+        return replace(self, entries=(*entries, *self.entries), name=f"{self.name}+{len(entries)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `composite` reads back; RequestError for predicates and unregistered rules."""
+        return {"name": self.name, "base": False, "entries": [_entry_to_dict(e) for e in self.entries]}
+
+
+BASE = (
+    Entry.of("pass", Match(kind="activation")),
+    Entry.of("norm", Match(kind="sum")),
+    Entry.of("norm", Match(kind="average-pool")),
+    Entry.of("pass", Match(kind="batch-norm")),
+    Entry.of("pass", Match(kind="scale")),
+    Entry.of("half", Match(kind="product")),
+)
+
+
+def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: Any) -> Composite:
+    """Build a composite from a preset's or rule's name, a TOML, YAML or JSON file, or a mapping.
+
+    A rule's name means that rule on every operation it takes, over the common base. A mapping has `entries`
+    (each with `rule`, the rule's parameters, and matcher fields), optionally `extends` (a preset they go in
+    front of, with `parameters`), `name`, and `base` (default true: close with the common base).
+    """
+    if isinstance(source, Composite):
+        return source
+    if isinstance(source, Mapping):
+        return _from_mapping(source)
+    if isinstance(source, Path) or str(source).endswith((".toml", ".yaml", ".yml", ".json")):
+        return _from_mapping(_read(Path(source)))
+    try:
+        spec = registry().spec("composite", source)
+    except RequestError:
+        if source not in registry().names("rule"):
+            raise
+        return _lift(source, parameters)
+    check_parameters(f"composite {source!r}", spec.factory, parameters)
+    built: Composite = spec.factory(**parameters)
+    return built
+
+
+def _lift(name: str, parameters: Mapping[str, Any]) -> Composite:
+    """Return the composite that applies one rule to every kind of operation it is written for."""
+    spec = registry().spec("rule", name)
+    check_parameters(f"rule {name!r}", spec.factory, parameters)
+    kinds: tuple[str, ...] = getattr(spec, "takes", ())
+    return Composite((*(Entry.of(name, Match(kind=k), **parameters) for k in kinds), *BASE), name)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".toml":
+            data: Any = tomllib.loads(text)
+        else:  # YAML reads JSON too
+            import yaml
+
+            data = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise RequestError(f"composite file {path} does not exist") from None
+    except Exception as error:
+        raise RequestError(f"composite file {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(data, Mapping):
+        raise RequestError(
+            f"composite file {path} holds {type(data).__name__}, expected a table with 'entries'"
+        )
+    return data
+
+
+def _from_mapping(data: Mapping[str, Any]) -> Composite:
+    known = ("name", "extends", "parameters", "base", "entries")
+    for key in data:
+        if key not in known:
+            raise RequestError(f"composite has {unknown('key', key, known)}")
+    entries = tuple(_entry_from_dict(number, e) for number, e in enumerate(data.get("entries", ())))
+    name = str(data.get("name", "custom"))
+    if "extends" in data:
+        preset = composite(str(data["extends"]), **data.get("parameters", {}))
+        return replace(preset.after(*entries), name=name)
+    return Composite((*entries, *BASE) if data.get("base", True) else entries, name)
+
+
+def _entry_from_dict(number: int, data: Any) -> Entry:
+    if not isinstance(data, Mapping) or not isinstance(data.get("rule"), str):
+        raise RequestError(f"composite entry {number} lacks a 'rule' name: {data!r}")
+    matcher = {f.name for f in fields(Match)}
+    match = Match(**{k: v for k, v in data.items() if k in matcher})
+    entry = Entry.of(
+        data["rule"], match, **{k: v for k, v in data.items() if k not in matcher and k != "rule"}
+    )
+    entry.build()  # a mistyped rule or parameter is told here, not in the middle of a run
+    return entry
+
+
+def _entry_to_dict(entry: Entry) -> dict[str, Any]:
+    match = {f.name: v for f in fields(Match) if (v := getattr(entry.match, f.name)) is not None}
+    if "predicate" in match:
+        raise RequestError("a composite with a predicate cannot be written to a file")
+    if isinstance(entry.rule, str):
+        return {"rule": entry.rule, **dict(entry.parameters), **match}
+    name = registry().name_of("rule", type(entry.rule))
+    if name is None:
+        raise RequestError(f"{entry.rule!r} is no registered rule, so it cannot be written to a file")
+    parameters = {f.name: getattr(entry.rule, f.name) for f in fields(entry.rule)}  # type: ignore[arg-type]
+    return {"rule": name, **parameters, **match}

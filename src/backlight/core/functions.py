@@ -1,0 +1,200 @@
+"""Which torch functions the engine knows: the kind of operation each spelling is, and how to read its arguments."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from backlight.core.ops import ConvolutionMap
+
+ROUTE = "route"
+"""Kind of operations that move, copy or select values: relevance follows their gradient."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """One operation under all its spellings.
+
+    name, kind: as in core.ops.Site. functional: the out-of-place spelling that computes it.
+    inplace: whether this spelling changes its first argument.
+    """
+
+    name: str
+    kind: str
+    functional: Callable[..., Any]
+    inplace: bool = False
+
+    def bind(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+        """Return arguments without a true `inplace` flag, and whether there was one."""
+        if self.inplace:
+            return args, kwargs, True
+        position = _INPLACE_POSITION.get(self.functional)
+        if position is None:
+            return args, kwargs, False
+        if kwargs.get("inplace"):
+            return args, {**kwargs, "inplace": False}, True
+        if len(args) > position and args[position]:
+            return (*args[:position], False, *args[position + 1 :]), kwargs, True
+        return args, kwargs, False
+
+
+_NAMESPACES = (F, torch, Tensor, torch._C._nn, torch.special)
+
+# name of the operation -> further spellings of it, looked up in every namespace, with and without a trailing "_"
+_KINDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "linear": {"linear": ()},
+    "convolution": {f"conv{d}d": () for d in (1, 2, 3)} | {f"conv_transpose{d}d": () for d in (1, 2, 3)},
+    "batch-norm": {"batch_norm": ()},
+    "activation": {
+        name: ()
+        for name in (
+            "relu relu6 hardtanh leaky_relu elu celu selu gelu silu mish hardswish softplus softsign softshrink hardshrink "
+            "tanhshrink threshold rrelu prelu logsigmoid sigmoid hardsigmoid tanh clamp clamp_min clamp_max abs"
+        ).split()
+    }
+    | {"sigmoid": ("expit",), "clamp": ("clip",)},
+    "sum": {"add": ("__add__", "__radd__", "__iadd__"), "sub": ("subtract", "__sub__", "__isub__"), "rsub": ("__rsub__",), "sum": ()},
+    "average-pool": {
+        **{f"avg_pool{d}d": () for d in (1, 2, 3)},
+        **{f"adaptive_avg_pool{d}d": () for d in (1, 2, 3)},
+        "mean": (),
+    },
+    "product": {"mul": ("multiply", "__mul__", "__rmul__", "__imul__")},
+    "scale": {"div": ("divide", "true_divide", "__truediv__", "__itruediv__"), "neg": ("negative", "__neg__")},
+    "matmul": {"matmul": ("__matmul__", "__rmatmul__"), "bmm": (), "mm": ()},
+    "softmax": {"softmax": ("_softmax",)},
+    "normalisation": {name: () for name in ("layer_norm", "group_norm", "instance_norm", "rms_norm")},
+    ROUTE: {
+        name: ()
+        for name in (
+            "view view_as reshape reshape_as flatten unflatten permute transpose swapaxes swapdims t movedim moveaxis adjoint "
+            "squeeze unsqueeze expand expand_as broadcast_to repeat repeat_interleave tile contiguous clone cat concat "
+            "concatenate stack hstack vstack split tensor_split chunk unbind narrow select index_select gather take_along_dim "
+            "masked_select __getitem__ pad roll flip fliplr flipud rot90 dropout dropout1d dropout2d dropout3d alpha_dropout "
+            "feature_alpha_dropout feature_dropout pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle "
+            "fold unfold max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+            "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices max min amax amin maximum minimum "
+            "to float double half bfloat16 type type_as cpu cuda diagonal tril triu masked_fill where sort topk"
+        ).split()
+    },
+}  # fmt: skip
+
+
+def _spellings(name: str) -> Iterator[Callable[..., Any]]:
+    for space in _NAMESPACES:
+        found = getattr(space, name, None)
+        if callable(found):
+            yield found
+
+
+def _table() -> dict[Callable[..., Any], Function]:
+    table: dict[Callable[..., Any], Function] = {}
+    for kind, operations in _KINDS.items():
+        for name, others in operations.items():
+            for function in (f for spelling in (name, *others) for f in _spellings(spelling)):
+                inplace = getattr(function, "__name__", "").startswith("__i")
+                functional = getattr(torch, name, function) if inplace else function
+                table[function] = Function(name, kind, functional, inplace)
+            functional = next(_spellings(name), None)
+            for function in (
+                f for f in _spellings(name + "_") if not name.startswith("__") and functional is not None
+            ):
+                table[function] = Function(name, kind, functional, inplace=True)
+    return table
+
+
+FUNCTIONS = _table()
+
+
+def _inplace_positions(functions: Iterable[Callable[..., Any]]) -> dict[Callable[..., Any], int]:
+    positions = {}
+    for function in functions:
+        try:
+            names = list(inspect.signature(function).parameters)
+        except (TypeError, ValueError):
+            continue  # builtins without a signature have no inplace flag either
+        if "inplace" in names:
+            positions[function] = names.index("inplace")
+    return positions
+
+
+_INPLACE_POSITION = _inplace_positions({f.functional for f in FUNCTIONS.values()})
+
+
+def bind_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> dict[str, Any]:  # noqa: A002
+    """Name the arguments of F.linear."""
+    return locals()
+
+
+def bind_convolution(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | str | tuple[int, ...] = 0,
+    dilation: int | tuple[int, ...] = 1,
+    groups: int = 1,
+) -> dict[str, Any]:
+    """Name the arguments of F.conv1d to F.conv3d."""
+    return locals()
+
+
+def bind_transposed(
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, ...] = 1,
+    padding: int | tuple[int, ...] = 0,
+    output_padding: int | tuple[int, ...] = 0,
+    groups: int = 1,
+    dilation: int | tuple[int, ...] = 1,
+) -> dict[str, Any]:
+    """Name the arguments of F.conv_transpose1d to F.conv_transpose3d."""
+    return locals()
+
+
+def bind_batch_norm(
+    input: Tensor,  # noqa: A002
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> dict[str, Any]:
+    """Name the arguments of F.batch_norm."""
+    return locals()
+
+
+def convolution_map(
+    arguments: dict[str, Any], transposed: bool
+) -> tuple[ConvolutionMap, tuple[int, ...] | None]:
+    """Return the map of a bound convolution, and the explicit padding of the input that an uneven "same" needs."""
+    dims = arguments["weight"].ndim - 2
+
+    def many(value: int | tuple[int, ...]) -> tuple[int, ...]:
+        values = (value,) if isinstance(value, int) else tuple(value)
+        return values * dims if len(values) == 1 else values
+
+    stride, dilation = many(arguments["stride"]), many(arguments["dilation"])
+    padding, before = arguments["padding"], None
+    if padding == "valid":
+        padding = 0
+    elif padding == "same":
+        total = [d * (k - 1) for d, k in zip(dilation, arguments["weight"].shape[2:], strict=True)]
+        if any(t % 2 for t in total):
+            before = tuple(n for t in reversed(total) for n in (t // 2, t - t // 2))
+            padding = 0
+        else:
+            padding = tuple(t // 2 for t in total)
+    extra = many(arguments["output_padding"]) if transposed else ()
+    return ConvolutionMap(stride, many(padding), dilation, arguments["groups"], transposed, extra), before

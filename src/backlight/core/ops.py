@@ -1,0 +1,262 @@
+"""Operations as rules see them: where one ran, what went in and out, its linear map and that map's transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where an operation ran. `index` counts executed operations that depend on the input, from 0."""
+
+    name: str
+    kind: str
+    path: str
+    module: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.path or 'the model'} ({self.module}), operation {self.index}"
+
+
+@dataclass
+class Call:
+    """One intercepted call with its arguments by name; `signals` are those that depend on the input."""
+
+    site: Site
+    function: Callable[..., Any]
+    arguments: dict[str, Any]
+    signals: tuple[Tensor, ...]
+
+
+class Derived:
+    """Tensors derived from parameters (merged, clipped, squared …), made once per explained model.
+
+    A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an entry
+    keeps its sources alive, so that a storage is never mistaken for a later one at its address. Versions tell a
+    parameter that was changed in place.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[Hashable, tuple[tuple[Tensor, ...], tuple[int, ...], Any]] = {}
+        self._used: set[Hashable] = set()
+
+    def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
+        """Return the value made for `tag` from `sources`, calling `make` when it is new or out of date."""
+        key = (tag, *((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in sources))
+        versions = tuple(_version(t) for t in sources)
+        found = self._entries.get(key)
+        if found is None or found[1] != versions:
+            with torch.no_grad():
+                found = (sources, versions, make())
+            self._entries[key] = found
+        self._used.add(key)
+        return found[2]
+
+    def sweep(self) -> None:
+        """Forget what was not used since the last sweep, such as values from weights computed anew for each batch."""
+        self._entries = {key: entry for key, entry in self._entries.items() if key in self._used}
+        self._used = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+class LinearMap(Protocol):
+    """A bias-free map that is linear in its input and in its weight."""
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return x·W."""
+
+    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+        """Return sᵀW, shaped like the input `like`."""
+
+    def on_outputs(self, values: Tensor) -> Tensor:
+        """Return (outputs,) values broadcastable over the output, e.g. a bias."""
+
+    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Return the weight with every output channel multiplied by its entry of `factor`, (outputs,)."""
+
+
+@dataclass(frozen=True)
+class DenseMap:
+    """x·Wᵀ over the last axis; weight (outputs, inputs)."""
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return x·Wᵀ."""
+        return torch.nn.functional.linear(x, weight)
+
+    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+        """Return s·W."""
+        return s @ weight
+
+    def on_outputs(self, values: Tensor) -> Tensor:
+        """Return the values as they are: outputs are the last axis."""
+        return values
+
+    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Return the weight with scaled rows."""
+        return weight * factor[:, None]
+
+
+@dataclass(frozen=True)
+class ConvolutionMap:
+    """Convolution or transposed convolution in one to three dimensions, zero padding."""
+
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int = 1
+    transposed: bool = False
+    output_padding: tuple[int, ...] = ()
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the convolution without bias."""
+        out: Tensor = torch.ops.aten.convolution(x, weight, None, *self._geometry())
+        return out
+
+    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+        """Return the gradient of the convolution with respect to its input."""
+        mask = [True, False, False]
+        grad: Tensor = torch.ops.aten.convolution_backward(s, like, weight, None, *self._geometry(), mask)[0]
+        return grad
+
+    def on_outputs(self, values: Tensor) -> Tensor:
+        """Return (C, 1, …)."""
+        return values.reshape(-1, *(1 for _ in self.stride))
+
+    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Return the weight with scaled output channels (axis 1, grouped, when transposed)."""
+        ones = (1,) * len(self.stride)
+        if not self.transposed:
+            return weight * factor.reshape(-1, 1, *ones)
+        groups = weight.reshape(self.groups, -1, *weight.shape[1:])
+        return (groups * factor.reshape(self.groups, 1, -1, *ones)).reshape(weight.shape)
+
+    def _geometry(self) -> tuple[Any, ...]:
+        output_padding = self.output_padding or (0,) * len(self.stride)
+        return self.stride, self.padding, self.dilation, self.transposed, output_padding, self.groups
+
+
+@dataclass
+class Op:
+    """An executed operation: detached inputs and output, and the vector-Jacobian product of the operation itself.
+
+    derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this execution,
+    shared by all targets.
+    """
+
+    site: Site
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    derived: Derived
+    pull: Callable[[Tensor], tuple[Tensor | None, ...]] | None = field(default=None, repr=False)
+    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def input(self) -> Tensor:
+        """The only input, or the first."""
+        return self.inputs[0]
+
+    def vjp(self, s: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the vector-Jacobian product of the operation with `s`, one per input."""
+        if self.pull is None:
+            raise NotImplementedError(f"{self.site} has no vector-Jacobian product")
+        return self.pull(s)
+
+    def remember(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return what `make` computed for this execution under `key`, computing it at most once."""
+        if key not in self.memo:
+            self.memo[key] = make()
+        return self.memo[key]
+
+
+@dataclass
+class AffineOp(Op):
+    """x·W + b: a dense layer or convolution, possibly with a batch norm merged into W and b."""
+
+    map: LinearMap = field(default_factory=DenseMap)
+    weight: Tensor = field(default_factory=lambda: torch.empty(0))
+    bias: Tensor | None = None
+
+    def vjp(self, s: Tensor) -> tuple[Tensor | None, ...]:
+        """Return (sᵀW,)."""
+        return (self.transpose(s),)
+
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return x·W without bias, with the operation's weight or another of its shape."""
+        return self.map.apply(x, self.weight if weight is None else weight)
+
+    def transpose(self, s: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return sᵀW, shaped like the input."""
+        return self.map.transpose(s, self.weight if weight is None else weight, self.input)
+
+    def derive(self, tag: str, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return make(weight), computed once per explained model for each `tag`."""
+        made: Tensor = self.derived.get(tag, (self.weight,), lambda: make(self.weight.detach()))
+        return made
+
+    @property
+    def positive_weight(self) -> Tensor:
+        """W⁺."""
+        return self.derive("positive", lambda w: w.clamp(min=0))
+
+    @property
+    def negative_weight(self) -> Tensor:
+        """W⁻."""
+        return self.derive("negative", lambda w: w.clamp(max=0))
+
+    @property
+    def absolute_weight(self) -> Tensor:
+        """|W|."""
+        return self.derive("absolute", torch.abs)
+
+    @property
+    def bias_term(self) -> Tensor | None:
+        """The bias, broadcastable over the output, or None."""
+        return None if self.bias is None else self.map.on_outputs(self.bias.detach())
+
+    @property
+    def non_negative_input(self) -> bool:
+        """Whether every input is >= 0, as after a ReLU; then the negative half of many formulas vanishes."""
+        found: bool = self.remember("non-negative", lambda: bool(self.input.detach().amin() >= 0))
+        return found
+
+    def without(self, parameters: tuple[str, ...]) -> AffineOp:
+        """Return the operation with the named parameters ("weight", "bias") taken as zero, output recomputed."""
+        if "weight" not in parameters and ("bias" not in parameters or self.bias is None):
+            return self
+        key = f"without {parameters}"
+        made: AffineOp = self.remember(key, lambda: self._without(parameters))
+        return made
+
+    def _without(self, parameters: tuple[str, ...]) -> AffineOp:
+        weight = torch.zeros_like(self.weight) if "weight" in parameters else self.weight
+        bias = None if "bias" in parameters else self.bias
+        if "weight" in parameters:
+            output = self.map.apply(self.input, weight) + (0 if bias is None else self.map.on_outputs(bias))
+        else:
+            term = self.bias_term
+            output = self.output if term is None else self.output - term
+        return AffineOp(self.site, self.inputs, output, self.derived, map=self.map, weight=weight, bias=bias)
+
+
+def stabilize(z: Tensor, epsilon: float) -> Tensor:
+    """Return z + sgn(z)·epsilon with sgn(0) = +1, so that no denominator is zero."""
+    if epsilon == 0:
+        return z
+    return z + torch.where(z < 0, -epsilon, epsilon).to(z.dtype)
+
+
+def unbroadcast(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Sum `tensor` over the axes along which an operand of `shape` was broadcast."""
+    return tensor.sum_to_size(shape) if tensor.shape != shape else tensor

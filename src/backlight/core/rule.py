@@ -1,0 +1,30 @@
+"""The rule contract: relevance of an operation's output -> relevance of its inputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from backlight.core.registry import registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from backlight.core.ops import Op
+
+
+class Rule(ABC):
+    """How one operation hands relevance back. Implementations are final frozen dataclasses and pure."""
+
+    @abstractmethod
+    def propagate(self, op: Op, relevance: Tensor) -> Tensor | tuple[Tensor | None, ...]:
+        """Return the relevance of `op.inputs`, each in its input's shape; a lone tensor means the only input.
+
+        relevance: shaped like `op.output`. The op's tensors must not be changed.
+        """
+
+
+def rule(name: str, **parameters: Any) -> Rule:
+    """Build an installed rule by name, e.g. `rule("gamma", gamma=0.25)`; PluginError if name or parameter is unknown."""
+    built: Rule = registry().create("rule", name, **parameters)
+    return built

@@ -1,0 +1,36 @@
+"""LRP-epsilon (Bach et al. 2015, eq. 58): R_i = x_i · sum_j w_ij · R_j / st(z_j)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from backlight.core.hookspecs import RuleSpec, hookimpl
+from backlight.core.ops import AffineOp, stabilize
+from backlight.core.rule import Rule
+
+
+@final
+@dataclass(frozen=True)
+class Epsilon(Rule):
+    """Share relevance in proportion to each input's contribution; `epsilon` damps weak ones.
+
+    epsilon: stabiliser added to the denominator with its sign (>= 0; 0 gives LRP-0).
+    zero_params: parameter names treated as zero, e.g. ("bias",).
+    """
+
+    epsilon: float = 1e-6
+    zero_params: tuple[str, ...] = ()
+
+    def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
+        """Return x ⊙ (R / st(z))ᵀW."""
+        op = op.without(self.zero_params)
+        return op.input * op.transpose(relevance / stabilize(op.output, self.epsilon))
+
+
+@hookimpl
+def provide_rules() -> list[RuleSpec]:
+    """Offer LRP-epsilon."""
+    return [RuleSpec("epsilon", Epsilon, conserves="up to epsilon and bias", cite="bach2015")]

@@ -1,0 +1,42 @@
+"""Proportional rule for parameter-free linear operations: R_x = x ⊙ VJP(R / st(op(x))). Sums, means, average pools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from backlight.core.hookspecs import RuleSpec, hookimpl
+from backlight.core.ops import Op, stabilize
+from backlight.core.rule import Rule
+
+
+@final
+@dataclass(frozen=True)
+class Norm(Rule):
+    """Share relevance among the summands in proportion to their values; a constant summand absorbs its share.
+
+    epsilon: stabiliser of the denominator.
+    """
+
+    epsilon: float = 1e-6
+
+    def propagate(self, op: Op, relevance: Tensor) -> tuple[Tensor | None, ...]:
+        """Return one relevance per operand, summed back over broadcast axes."""
+        pulled = op.vjp(relevance / stabilize(op.output, self.epsilon))
+        return tuple(None if p is None else x * p for x, p in zip(op.inputs, pulled, strict=True))
+
+
+@hookimpl
+def provide_rules() -> list[RuleSpec]:
+    """Offer the proportional rule."""
+    return [
+        RuleSpec(
+            "norm",
+            Norm,
+            takes=("sum", "average-pool"),
+            conserves="up to epsilon and constants",
+            cite="bach2015",
+        )
+    ]
