@@ -112,7 +112,12 @@ def _encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if sp.issparse(value):
         csr = value.tocsr()
         parts = [_encode(part, arrays) for part in (csr.data, csr.indices, csr.indptr)]
-        return {"sparse": parts, "shape": list(csr.shape), "format": value.format, "matrix": isinstance(value, sp.spmatrix)}
+        return {
+            "sparse": parts,
+            "shape": list(csr.shape),
+            "format": value.format,
+            "matrix": isinstance(value, sp.spmatrix),
+        }
     if isinstance(value, tuple | list):
         return {type(value).__name__: [_encode(item, arrays) for item in value]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):

@@ -39,7 +39,9 @@ def digest_value(value: Any) -> str:
     """Return the digest of arrays (bytes, dtype, shape), sparse matrices, scalars, and tuples, lists, dicts of these."""
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.hasobject:
-            raise RequestError("an array of Python objects has no digest; expected numbers, booleans or strings")
+            raise RequestError(
+                "an array of Python objects has no digest; expected numbers, booleans or strings"
+            )
         array = np.ascontiguousarray(value)
         data = hashlib.blake2b(array.reshape(-1).view(np.uint8), digest_size=20).hexdigest()
         return digest_text("array", array.dtype.str, str(np.shape(value)), data)
@@ -79,7 +81,9 @@ def canonical(value: Any) -> str:
         return f"{qualified_name(value)}#{digest_code(value)}"
     if callable(value) and hasattr(value, "__qualname__"):
         return f"callable:{qualified_name(value)}"
-    raise RequestError(f"a parameter of type {qualified_name(type(value))} cannot be cached; use plain values or arrays")
+    raise RequestError(
+        f"a parameter of type {qualified_name(type(value))} cannot be cached; use plain values or arrays"
+    )
 
 
 def qualified_name(thing: Any) -> str:
@@ -135,7 +139,11 @@ def _class_parts(owner: type, package: str, reached: dict[str, str]) -> Iterator
         inner = getattr(inner, "__wrapped__", getattr(inner, "func", inner))
         if isinstance(inner, types.FunctionType):
             yield digest_text(name, _function_digest(inner, package, reached))
-        elif isinstance(inner, (*_SIMPLE, tuple)) and name not in ("__doc__", "__firstlineno__", "__module__"):
+        elif isinstance(inner, (*_SIMPLE, tuple)) and name not in (
+            "__doc__",
+            "__firstlineno__",
+            "__module__",
+        ):
             yield digest_text(name, repr(inner))
 
 
@@ -191,7 +199,13 @@ def _code_digest(code: types.CodeType) -> str:
     parts: list[str] = []
     for inner in _codes(code):
         constants = [_constant(c) for c in inner.co_consts if not isinstance(c, types.CodeType)]
-        parts += [inner.co_name, inner.co_code.hex(), repr(inner.co_names), repr(inner.co_varnames), *constants]
+        parts += [
+            inner.co_name,
+            inner.co_code.hex(),
+            repr(inner.co_names),
+            repr(inner.co_varnames),
+            *constants,
+        ]
     return digest_text(*parts)
 
 

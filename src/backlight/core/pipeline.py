@@ -18,7 +18,7 @@ from backlight.core.cache import Cache, step_key
 from backlight.core.digest import digest_text, digest_value, qualified_name
 from backlight.core.errors import RequestError, unknown
 from backlight.core.processor import Processor, Stage, check_fields
-from backlight.core.registry import registry
+from backlight.core.registry import check_parameters, registry
 
 ROOTS = ("relevance", "prediction", "train")
 """What a pipeline is given: relevance maps, and where they are known predicted classes and the training split."""
@@ -41,11 +41,13 @@ class Step:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or "." in self.name:
             raise RequestError(f"step name {self.name!r} is not kebab-case")
-        check_fields(self.name, self.processor)
+        check_fields(f"step {self.name!r}", type(self.processor), _fields(self.processor))
         object.__setattr__(self, "inputs", tuple(sorted(dict(self.inputs).items())))
         for port, _ in self.inputs:
             if port not in self.processor.accepts():
-                raise RequestError(f"step {self.name!r} has {unknown('port', str(port), self.processor.accepts())}")
+                raise RequestError(
+                    f"step {self.name!r} has {unknown('port', str(port), self.processor.accepts())}"
+                )
 
 
 class Results(Mapping[str, Mapping[str, Any]]):
@@ -56,7 +58,9 @@ class Results(Mapping[str, Mapping[str, Any]]):
     came from the cache.
     """
 
-    def __init__(self, pipeline: Pipeline, outputs: Mapping[str, Mapping[str, Any]], computed: tuple[str, ...]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, outputs: Mapping[str, Mapping[str, Any]], computed: tuple[str, ...]
+    ) -> None:
         self.pipeline, self.computed = pipeline, computed
         self._outputs = dict(outputs)
 
@@ -130,12 +134,16 @@ class Pipeline(Processor):
             for port in step.processor.accepts():
                 source = explicit.get(port, latest.get(port, port))
                 if port in explicit and source not in known:
-                    raise RequestError(f"step {step.name!r}, port {port!r}: {unknown('source', source, known)}")
+                    raise RequestError(
+                        f"step {step.name!r}, port {port!r}: {unknown('source', source, known)}"
+                    )
                 if source in known:
                     bound[step.name][port] = source
                 elif port in step.processor.needs():
                     offered = {*ROOTS, *latest}
-                    raise RequestError(f"step {step.name!r}, port {port!r}: no earlier step yields it; {unknown('value', port, offered)}")
+                    raise RequestError(
+                        f"step {step.name!r}, port {port!r}: no earlier step yields it; {unknown('value', port, offered)}"
+                    )
             for output in step.processor.yields:
                 latest[output] = f"{step.name}.{output}"
                 known.add(latest[output])
@@ -146,7 +154,9 @@ class Pipeline(Processor):
         for step in self.steps:
             if step.name == name:
                 return step
-        raise RequestError(f"pipeline {self.name!r} has {unknown('step', name, [s.name for s in self.steps])}")
+        raise RequestError(
+            f"pipeline {self.name!r} has {unknown('step', name, [s.name for s in self.steps])}"
+        )
 
     def until(self, name: str) -> Pipeline:
         """Return the pipeline that ends with step `name`: it and the steps it needs."""
@@ -161,24 +171,29 @@ class Pipeline(Processor):
         changes: dict[str, dict[str, Any]] = {}
         for key, value in parameters.items():
             name, _, parameter = key.partition(".")
-            fields = [field.name for field in dataclasses.fields(self.step(name).processor)]  # type: ignore[arg-type]
-            if parameter not in fields:
-                raise RequestError(f"step {name!r} has {unknown('parameter', parameter, fields)}")
+            check_fields(f"step {name!r}", type(self.step(name).processor), {parameter: value})
             changes.setdefault(name, {})[parameter] = value
-        steps = [
-            dataclasses.replace(s, processor=_altered(s, changes[s.name])) if s.name in changes else s for s in self.steps
-        ]
-        return dataclasses.replace(self, steps=tuple(steps))
+        return dataclasses.replace(
+            self, steps=tuple(_altered(s, changes.get(s.name, {})) for s in self.steps)
+        )
 
     def __call__(  # type: ignore[override]
-        self, relevance: Any = None, *, prediction: Any = None, train: Any = None, seed: int = 0, cache: Cache | None = None
+        self,
+        relevance: Any = None,
+        *,
+        prediction: Any = None,
+        train: Any = None,
+        seed: int = 0,
+        cache: Cache | None = None,
     ) -> Results:
         """Run every step and return the named results; with a `cache`, only what it doesn't hold.
 
         relevance: (N, C, H, W). prediction: (N,) predicted classes. train: (N,) bool. seed: of everything random.
         """
         given = {"relevance": relevance, "prediction": prediction, "train": train}
-        return _Run(self, {name: value for name, value in given.items() if value is not None}, seed, cache).results()
+        return _Run(
+            self, {name: value for name, value in given.items() if value is not None}, seed, cache
+        ).results()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data (TOML- and JSON-able) from which `from_dict` builds an equal pipeline."""
@@ -189,7 +204,9 @@ class Pipeline(Processor):
         """Build a pipeline from plain data; raise RequestError naming the step and key that doesn't fit."""
         steps = document.get("steps")
         if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
-            raise RequestError("a pipeline needs the key 'steps', a list of tables with 'name' and 'processor'")
+            raise RequestError(
+                "a pipeline needs the key 'steps', a list of tables with 'name' and 'processor'"
+            )
         return cls(str(document.get("name", "pipeline")), tuple(_step_from_dict(step) for step in steps))
 
 
@@ -199,7 +216,8 @@ class _Run:
     def __init__(self, pipeline: Pipeline, inputs: Mapping[str, Any], seed: int, cache: Cache | None) -> None:
         self.pipeline, self.inputs, self.cache = pipeline, inputs, cache
         self.bound = {
-            step: {port: s for port, s in ports.items() if "." in s or s in inputs} for step, ports in pipeline.bindings().items()
+            step: {port: s for port, s in ports.items() if "." in s or s in inputs}
+            for step, ports in pipeline.bindings().items()
         }
         self.processors = {step.name: _seeded(step.processor, seed) for step in pipeline.steps}
         self.keys = self._keys() if cache else {}
@@ -216,10 +234,19 @@ class _Run:
         for position, step in enumerate(steps):
             if step.name in pending:
                 self._compute(step)
-                later = {x.rpartition(".")[0] for s in steps[position + 1 :] if s.name in pending for x in self.bound[s.name].values()}
+                later = {
+                    x.rpartition(".")[0]
+                    for s in steps[position + 1 :]
+                    if s.name in pending
+                    for x in self.bound[s.name].values()
+                }
                 for name in [name for name in self.outputs if name not in later and name not in kept]:
                     del self.outputs[name]
-        return Results(self.pipeline, {s.name: self.outputs[s.name] for s in steps if s.name in kept}, tuple(self.computed))
+        return Results(
+            self.pipeline,
+            {s.name: self.outputs[s.name] for s in steps if s.name in kept},
+            tuple(self.computed),
+        )
 
     def _check(self) -> None:
         for step in self.pipeline.steps:
@@ -248,7 +275,9 @@ class _Run:
         values = {port: self._value(source) for port, source in self.bound[step.name].items()}
         outputs = self.processors[step.name](**values)
         if set(outputs) != set(step.processor.yields):
-            raise RequestError(f"step {step.name!r} returned {sorted(outputs)}, but declares {sorted(step.processor.yields)}")
+            raise RequestError(
+                f"step {step.name!r} returned {sorted(outputs)}, but declares {sorted(step.processor.yields)}"
+            )
         self.outputs[step.name] = outputs
         self.computed.append(step.name)
         if self.cache and _stored(step):
@@ -264,7 +293,10 @@ class _Run:
         for step in self.pipeline.steps:
             ports = {port: sources[source] for port, source in self.bound[step.name].items()}
             keys[step.name] = step_key(self.processors[step.name], ports)
-            sources |= {f"{step.name}.{output}": digest_text(keys[step.name], output) for output in step.processor.yields}
+            sources |= {
+                f"{step.name}.{output}": digest_text(keys[step.name], output)
+                for output in step.processor.yields
+            }
         return keys
 
 
@@ -286,36 +318,44 @@ def _stored(step: Step) -> bool:
 
 def _seeded(processor: Processor, seed: int) -> Processor:
     """Return the processor with the run's seed where it has a field for one that was left open."""
-    if any(field.name == "seed" for field in dataclasses.fields(processor)) and processor.seed is None:  # type: ignore[arg-type, attr-defined]
+    if _fields(processor).get("seed", 0) is None:
         return dataclasses.replace(processor, seed=seed)  # type: ignore[type-var]
     return processor
 
 
-def _altered(step: Step, changes: Mapping[str, Any]) -> Processor:
-    altered = dataclasses.replace(step.processor, **changes)  # type: ignore[type-var]
-    check_fields(step.name, altered)
-    return altered
+def _altered(step: Step, changes: Mapping[str, Any]) -> Step:
+    altered: Processor = dataclasses.replace(step.processor, **changes)  # type: ignore[type-var]
+    return dataclasses.replace(step, processor=altered)
+
+
+def _fields(processor: Processor) -> dict[str, Any]:
+    return {field.name: getattr(processor, field.name) for field in dataclasses.fields(processor)}  # type: ignore[arg-type]
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:
-    fields = {f.name: getattr(step.processor, f.name) for f in dataclasses.fields(step.processor)}  # type: ignore[arg-type]
     document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
-    document["parameters"] = {name: value for name, value in fields.items() if value is not None}
+    document["parameters"] = {
+        name: value for name, value in _fields(step.processor).items() if value is not None
+    }
     return document | ({"inputs": dict(step.inputs)} if step.inputs else {})
 
 
 def _step_from_dict(document: Mapping[str, Any]) -> Step:
     for key in document:
         if key not in ("name", "processor", "parameters", "inputs"):
-            raise RequestError(f"a pipeline step has {unknown('key', key, ['name', 'processor', 'parameters', 'inputs'])}")
+            raise RequestError(
+                f"a pipeline step has {unknown('key', key, ['name', 'processor', 'parameters', 'inputs'])}"
+            )
     if "processor" not in document:
         raise RequestError(f"pipeline step {document.get('name', '?')!r} lacks the key 'processor'")
     reference = str(document["processor"])
     factory = _imported(reference) if ":" in reference else registry().spec("processor", reference).factory
-    from backlight.core.registry import check_parameters
-
-    parameters = {k: tuple(v) if isinstance(v, list) else v for k, v in dict(document.get("parameters", {})).items()}
+    parameters = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in dict(document.get("parameters", {})).items()
+    }
     check_parameters(f"processor {reference!r}", factory, parameters)
+    if isinstance(factory, type):
+        check_fields(f"processor {reference!r}", factory, parameters)
     return Step(str(document.get("name", reference)), factory(**parameters), dict(document.get("inputs", {})))
 
 

@@ -10,10 +10,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from backlight.core.errors import RequestError
+from backlight.core.errors import RequestError, unknown
 
 Stage = Literal[
-    "attribution", "preprocessing", "neighbours", "affinity", "laplacian", "embedding", "clustering", "score", "card", "pipeline"
+    "attribution",
+    "preprocessing",
+    "neighbours",
+    "affinity",
+    "laplacian",
+    "embedding",
+    "clustering",
+    "score",
+    "card",
+    "pipeline",
 ]
 
 
@@ -52,14 +61,21 @@ class Processor(ABC):
         return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
-def check_fields(what: str, processor: Processor) -> None:
-    """Raise RequestError naming the first field of `processor` whose value is not of the declared type."""
-    hints = typing.get_type_hints(type(processor))
-    for field in dataclasses.fields(processor):  # type: ignore[arg-type]
-        value = getattr(processor, field.name)
-        if not _fits(value, hints[field.name]):
-            kind = getattr(field.type, "__name__", field.type)
-            raise RequestError(f"{what}: {field.name} is {value!r}, expected {kind}")
+def check_fields(what: str, kind: type[Processor], values: Mapping[str, Any]) -> None:
+    """Raise RequestError naming the first parameter of processor `kind` that is unknown or not of the declared type."""
+    hints = typing.get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in names:
+            raise RequestError(f"{what} has {unknown('parameter', name, names)}")
+        if not _fits(value, hints[name]):
+            raise RequestError(f"{what}: {name} is {value!r}, expected {_spelled(hints[name])}")
+
+
+def _spelled(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    return str(getattr(hint, "__name__", hint)) if not typing.get_args(hint) else str(hint)
 
 
 def _fits(value: Any, hint: Any) -> bool:

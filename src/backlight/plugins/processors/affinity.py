@@ -38,7 +38,9 @@ class KnnAffinity(Processor):
 
     def __call__(self, *, neighbours: Array, distances: Array) -> dict[str, sp.csr_array]:
         n, k = neighbours.shape
-        weights = np.ones(n * k) if self.weights == "binary" else _gaussian(distances.ravel().astype(np.float64))
+        weights = (
+            np.ones(n * k) if self.weights == "binary" else _gaussian(distances.ravel().astype(np.float64))
+        )
         starts = np.arange(n + 1, dtype=np.int32) * k
         directed = sp.csr_array((weights, neighbours.ravel().astype(np.int32), starts), shape=(n, n))
         affinity = ((directed + directed.T) / 2).tocsr()

@@ -26,7 +26,9 @@ class Composition(Processor):
     stage: ClassVar[Stage] = "score"
     yields: ClassVar[tuple[str, ...]] = ("cluster_size", "purity", "train_share", "cluster")
 
-    def __call__(self, *, labels: Array, prediction: Array | None = None, train: Array | None = None) -> dict[str, Array]:
+    def __call__(
+        self, *, labels: Array, prediction: Array | None = None, train: Array | None = None
+    ) -> dict[str, Array]:
         cluster, size = np.unique(labels[labels >= 0], return_counts=True)
         members = [labels == c for c in cluster]
         unknown = np.full(len(cluster), np.nan)

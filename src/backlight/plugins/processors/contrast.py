@@ -30,7 +30,13 @@ class Contrast(Processor):
     """
 
     stage: ClassVar[Stage] = "score"
-    yields: ClassVar[tuple[str, ...]] = ("contrast", "suspicious_cluster", "cluster_contrast", "cluster_feature", "cluster")
+    yields: ClassVar[tuple[str, ...]] = (
+        "contrast",
+        "suspicious_cluster",
+        "cluster_contrast",
+        "cluster_feature",
+        "cluster",
+    )
 
     def __call__(self, *, features: Array, labels: Array) -> dict[str, Any]:
         cluster = np.unique(labels[labels >= 0]).astype(np.int32)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import HDBSCAN
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
@@ -42,11 +43,11 @@ class Hdbscan(Processor):
             raise RequestError(f"{self}: expected smallest 0 or >= 2, samples >= 0 and dimensions >= -1")
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
-        from sklearn.cluster import HDBSCAN
-
         n = len(embedding)
         if not self.dimensions and eigengap is None:
-            raise RequestError("hdbscan: dimensions = 0 takes their number from an eigengap step, and there is none")
+            raise RequestError(
+                "hdbscan: dimensions = 0 takes their number from an eigengap step, and there is none"
+            )
         smallest = self.smallest or max(5, n // 20)
         samples = self.samples or smallest
         if n < max(2, smallest, samples):

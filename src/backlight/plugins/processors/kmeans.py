@@ -7,6 +7,7 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans as Lloyd
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
@@ -44,10 +45,10 @@ class KMeans(Processor):
             raise RequestError(f"{self}: expected k >= 0, dimensions >= -1 and starts >= 1")
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
-        from sklearn.cluster import KMeans as Lloyd
-
         if not self.k and eigengap is None:
-            raise RequestError("kmeans: k = 0 takes the number of clusters from an eigengap step, and there is none")
+            raise RequestError(
+                "kmeans: k = 0 takes the number of clusters from an eigengap step, and there is none"
+            )
         k = self.k or max(2, int(eigengap or 0))
         width = {0: k, -1: embedding.shape[1]}.get(self.dimensions, self.dimensions)
         points = embedding[:, :width]

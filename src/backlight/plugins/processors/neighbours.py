@@ -46,13 +46,18 @@ class Knn(Processor):
         if self.k < 1:
             raise RequestError(f"knn: k is {self.k}, expected at least 1")
         if self.metric not in get_args(Metric):
-            raise RequestError(f"knn: metric is {self.metric!r}, expected one of {', '.join(get_args(Metric))}")
+            raise RequestError(
+                f"knn: metric is {self.metric!r}, expected one of {', '.join(get_args(Metric))}"
+            )
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         points = _prepare(features, self.metric)
         k = max(0, min(self.k, len(points) - 1))
         if k == 0:
-            return {"neighbours": np.zeros((len(points), 0), np.int32), "distances": np.zeros((len(points), 0), np.float32)}
+            return {
+                "neighbours": np.zeros((len(points), 0), np.int32),
+                "distances": np.zeros((len(points), 0), np.float32),
+            }
         unique, group = _without_duplicates(points)
         if len(unique) == len(points):
             neighbours, squared = _nearest(points, k)
@@ -68,7 +73,9 @@ def _prepare(features: Array, metric: Metric) -> Array:
         raise RequestError(f"knn: features have shape {features.shape}, expected (N, D)")
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
-        raise RequestError(f"knn: features of {len(bad)} of {len(features)} samples are not finite, first at row {bad[0]}")
+        raise RequestError(
+            f"knn: features of {len(bad)} of {len(features)} samples are not finite, first at row {bad[0]}"
+        )
     points = features.astype(np.float32, order="C")
     if not len(points):
         return points
@@ -78,7 +85,9 @@ def _prepare(features: Array, metric: Metric) -> Array:
         points -= points.mean(axis=1, keepdims=True)
     length = np.sqrt(np.square(points, dtype=np.float64).sum(axis=1, keepdims=True))
     if not length.all():
-        raise RequestError(f"knn: {metric} distance is undefined for the {int((length == 0).sum())} constant or zero rows")
+        raise RequestError(
+            f"knn: {metric} distance is undefined for the {int((length == 0).sum())} constant or zero rows"
+        )
     return (points / length).astype(np.float32)
 
 
@@ -119,7 +128,11 @@ def _pair_distances(points: Array, left: Array, right: Array) -> Array:
 
 def _without_duplicates(points: Array) -> tuple[Array, Array]:
     """Return the different points and, for every point, which of them it is."""
-    keys = np.ascontiguousarray(points + 0.0).view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
+    keys = (
+        np.ascontiguousarray(points + 0.0)
+        .view(np.void(points.dtype.itemsize * points.shape[1]).dtype)
+        .ravel()
+    )
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     return points[first], group
 
@@ -127,7 +140,11 @@ def _without_duplicates(points: Array) -> tuple[Array, Array]:
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:
     """Return what `_nearest` would for points of which some are equal: equal points are at distance exactly 0."""
     n = len(group)
-    near, squared = _nearest(unique, min(k, len(unique) - 1)) if len(unique) > 1 else (np.zeros((1, 0), int), np.zeros((1, 0)))
+    near, squared = (
+        _nearest(unique, min(k, len(unique) - 1))
+        if len(unique) > 1
+        else (np.zeros((1, 0), int), np.zeros((1, 0)))
+    )
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
     neighbours, distances = np.empty((n, k), np.int64), np.empty((n, k))
     for number, mine in enumerate(members):

@@ -58,7 +58,9 @@ class Tau(Processor):
             "tau": self._tau(points, member),
             "baseline": float(np.mean(chance)) if chance else 0.0,
             "cluster_count": len(cluster),
-            "cluster_tau": np.array([self._tau(points, (member == c).astype(np.intp)) for c in range(len(cluster))]),
+            "cluster_tau": np.array(
+                [self._tau(points, (member == c).astype(np.intp)) for c in range(len(cluster))]
+            ),
             "cluster": cluster.astype(np.int32),
         }
 

@@ -55,7 +55,9 @@ class Spectral(Processor):
         rest = m - null.shape[1]
         if rest:
             dense = n <= 4 * self.m
-            more, found = _dense(laplacian, null, rest) if dense else _krylov(laplacian, null, rest, self.seed or 0)
+            more, found = (
+                _dense(laplacian, null, rest) if dense else _krylov(laplacian, null, rest, self.seed or 0)
+            )
             vectors, values = np.hstack([vectors, more]), np.concatenate([values, found])
         return {"embedding": fix_signs(vectors), "eigenvalues": np.clip(values, 0.0, 2.0)}
 
@@ -89,7 +91,9 @@ def _dense(laplacian: sp.csr_array, null: Array, m: int) -> tuple[Array, Array]:
 def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Array, Array]:
     """Return the m smallest eigenpairs outside the null space, with ARPACK."""
     n = laplacian.shape[0]
-    operator = LinearOperator((n, n), matvec=lambda x: x - laplacian @ x - 2 * (null @ (null.T @ x)), dtype=np.float64)
+    operator = LinearOperator(
+        (n, n), matvec=lambda x: x - laplacian @ x - 2 * (null @ (null.T @ x)), dtype=np.float64
+    )
     start = np.random.default_rng(seed).standard_normal(n)
     values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=min(n, max(2 * m + 1, m + 32)))
     order = np.argsort(-values, kind="stable")

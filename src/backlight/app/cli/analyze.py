@@ -1,0 +1,156 @@
+"""`backlight analyze`: cluster a run's explanations class by class and rank the classes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from backlight.core.analysis import Analysed
+    from backlight.core.analysis_file import Finding
+    from backlight.core.pipeline import Pipeline
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--pipeline", "preset", default="spray", show_default=True, metavar="NAME", help="Preset to run."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="STEP.PARAM=VALUE",
+    help="Change a parameter of a step (knn.k=10) or of the preset (neighbours=10).",
+)
+@click.option(
+    "--class", "classes", multiple=True, metavar="NAME", help="Analyse only this class; repeatable."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["label", "prediction"]),
+    default="label",
+    show_default=True,
+    help="What makes the classes.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: as many as pay off.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
+)
+@click.option("--no-cache", is_flag=True, help="Neither read nor keep intermediate results.")
+def command(
+    run: Path,
+    preset: str,
+    settings: tuple[str, ...],
+    classes: tuple[str, ...],
+    by: str,
+    workers: int | None,
+    seed: int,
+    no_cache: bool,
+) -> None:
+    """Cluster the explanations in RUN class by class and rank the classes by suspicion."""
+    from backlight.core.analysis import analyze
+
+    steps = configured(preset, settings)
+    with progress_bar("Analysing") as report:
+        done = analyze(
+            run,
+            steps,
+            by=by,
+            classes=classes,
+            workers=workers,
+            seed=seed,
+            cache=not no_cache,
+            progress=report,  # type: ignore[arg-type]
+        )
+    print_ranking(done)
+
+
+def configured(preset: str, settings: Sequence[str]) -> Pipeline:
+    """Return the preset with `NAME=VALUE` settings of itself and `STEP.PARAM=VALUE` settings of its steps."""
+    import yaml
+
+    from backlight.core.errors import RequestError
+    from backlight.core.pipeline import pipeline
+
+    own: dict[str, Any] = {}
+    of_steps: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise RequestError(f"--set {setting!r} is not of the form STEP.PARAM=VALUE")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RequestError(f"--set {setting!r}: {text!r} is not a value") from error
+        (of_steps if "." in name else own)[name] = value
+    return pipeline(preset, **own).replace(of_steps)
+
+
+@contextlib.contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Show progress as a bar on a terminal, as one line per finished item elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+
+        def line(done: int, total: int, name: str) -> None:
+            if done:
+                click.echo(f"{title} {done}/{total}: {name}", err=True)
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task(title, total=None)
+        yield lambda done, total, name: progress.update(
+            bar, completed=done, total=total, description=f"{title} {name}".strip()
+        )
+
+
+def print_ranking(done: Analysed) -> None:
+    """Print the classes by falling suspicion, and where the results are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Classes by suspicion ({done.method})")
+    for heading in (
+        "#",
+        "class",
+        "samples",
+        "tau",
+        "by chance",
+        "contrast",
+        "eigengap",
+        "suspicious cluster",
+    ):
+        table.add_column(heading, justify="left" if heading in ("class", "suspicious cluster") else "right")
+    for rank, row in enumerate(done.findings, start=1):
+        numbers = [_number(value) for value in (row.tau, row.baseline, row.contrast)]
+        table.add_row(str(rank), row.name, str(row.size), *numbers, str(row.eigengap), _cluster(row))
+    console = Console()
+    console.print(table)
+    left_out = sum(row.left_out for row in done.findings)
+    if left_out:
+        console.print(f"{left_out} samples were left out: their relevance is not finite.")
+    console.print(f"Results: {done.path}", soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.2f}"
+
+
+def _cluster(row: Finding) -> str:
+    """Say which cluster to look at, how big it is and how pure in the model's predictions."""
+    if row.suspicious_cluster < 0:
+        return "-"
+    purity = "" if math.isnan(row.suspicious_purity) else f", {row.suspicious_purity:.0%} pure"
+    return f"{row.suspicious_cluster}: {row.suspicious_size}{purity}"

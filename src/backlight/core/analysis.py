@@ -1,0 +1,230 @@
+"""Run a pipeline over every class of a project, write the analysis file, rank the classes by suspicion.
+
+Classes are independent tasks behind the executor seam. What a task finished is in the cache, so a killed run resumes
+with the class that was in flight. Files appear whole or not at all; earlier results stay until then.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from backlight.core.analysis_file import Finding, Record, file_attributes, finding, record, write_record
+from backlight.core.cache import Cache
+from backlight.core.errors import BacklightError, RequestError, unknown
+from backlight.core.executor import executor
+from backlight.core.pipeline import Pipeline, pipeline
+from backlight.core.project import ANALYSIS_FILE, Label, LabelMap, Project, open_project
+from backlight.core.store import atomic_hdf5, atomic_text
+
+Array = NDArray[Any]
+Grouping = Literal["label", "prediction"]
+Progress = Callable[[int, int, str], None]
+"""Called with the number of finished classes, of all, and the name of the class just finished ("" at the start)."""
+
+CACHE_FOLDER = "cache"
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """Where the results are, and the categories by falling suspicion; `reused` of them came from the cache whole."""
+
+    path: Path
+    method: str
+    findings: tuple[Finding, ...]
+    reused: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that one category's analysis depends on."""
+
+    project: Path
+    category: str
+    indices: Array
+    pipeline: Pipeline
+    seed: int
+    cache: Path | None
+
+
+def analyze(
+    project: str | Path | Project,
+    chain: str | Pipeline = "spray",
+    *,
+    by: Grouping = "label",
+    classes: Sequence[str] = (),
+    workers: int | None = None,
+    seed: int = 0,
+    cache: bool = True,
+    progress: Progress | None = None,
+) -> Analysed:
+    """Analyse every class (or `classes`, by name, number or category) and add the results to the project.
+
+    chain: a preset's name or a pipeline. by: what makes the classes. workers: processes, None as many as pay.
+    Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown names and for
+    a project without attributions or, by prediction, without predictions.
+    """
+    path = project.path if isinstance(project, Project) else Path(project)
+    steps = pipeline(chain) if isinstance(chain, str) else chain
+    with open_project(path) as opened:
+        groups = _choose(_groups(opened, by), classes)
+        folder = opened.root / CACHE_FOLDER if cache else None
+        tasks = [
+            _Task(opened.path, label.category, indices, steps, seed, folder) for label, indices in groups
+        ]
+        cost = _cost(opened, [len(task.indices) for task in tasks])
+        target, labels, document, file = (
+            _target(opened, steps.name),
+            opened.labels,
+            opened.document,
+            opened.path,
+        )
+    attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
+    reused = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
+    _register(file, document, steps.name, target)
+    return Analysed(target, steps.name, ranking(target, labels), reused)
+
+
+def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
+    """Read an analysis file's categories by falling suspicion, then name. labels: of the project, for the names."""
+    with h5py.File(path, "r") as file:
+        findings = [finding(file[key], _name(labels, key)) for key in file]
+    return tuple(sorted(findings, key=lambda row: (-row.suspicion, row.category)))
+
+
+def _groups(project: Project, by: Grouping) -> list[tuple[Label, Array]]:
+    """Return the classes that have attributions, by index, with their samples' dataset indices."""
+    indices = project.attributions.indices
+    if not len(indices):
+        raise RequestError(f"project {project.name!r} has no attributions to analyse")
+    if by == "label":
+        numbers = project.dataset.labels[indices]
+    elif by == "prediction":
+        numbers = _predicted(project, indices)
+        if numbers is None:
+            raise RequestError(f"project {project.name!r} recorded no predictions; group by label")
+    else:
+        raise RequestError(unknown("grouping", by, ("label", "prediction")))
+    return [(project.labels.label(int(n)), indices[numbers == n]) for n in np.unique(numbers)]
+
+
+def _choose(groups: list[tuple[Label, Array]], classes: Sequence[str]) -> list[tuple[Label, Array]]:
+    if not classes:
+        return groups
+    spelled = {key: label for label, _ in groups for key in (str(label.index), label.category, label.name)}
+    for name in classes:
+        if name not in spelled:
+            raise RequestError(unknown("class", name, [label.name for label, _ in groups]))
+    wanted = {spelled[name].category for name in classes}
+    return [(label, indices) for label, indices in groups if label.category in wanted]
+
+
+def _predicted(project: Project, indices: Array) -> Array | None:
+    """Return the predicted class of every sample, (n,) int64, or None where outputs were not recorded."""
+    outputs = project.attributions.predictions(indices)
+    return outputs.argmax(axis=1) if outputs.shape[1] else None
+
+
+def _cost(project: Project, sizes: Sequence[int]) -> float:
+    """Estimate the seconds that classes of these sizes take on one core; only the order of magnitude matters."""
+    first = project.attributions.indices[:1]
+    features = project.attributions.relevances(first)[0].size if len(first) else 0
+    return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path) -> Project:
+    return open_project(path)
+
+
+def _analyse(task: _Task) -> tuple[Record, bool]:
+    """Analyse one category; return its record and whether all of it came from the cache."""
+    project = _opened(task.project)
+    relevance = project.attributions.relevances(task.indices)
+    finite = np.isfinite(relevance).all(axis=(1, 2, 3))
+    indices = task.indices[finite]
+    try:
+        results = task.pipeline(
+            relevance if finite.all() else relevance[finite],
+            prediction=_predicted(project, indices),
+            train=project.attributions.training(indices),
+            seed=task.seed,
+            cache=Cache(task.cache) if task.cache else None,
+        )
+    except BacklightError as error:
+        raise type(error)(f"class {_name(project.labels, task.category)!r}: {error}") from error
+    return record(task.category, indices, task.indices[~finite], results), not results.computed
+
+
+def _write(
+    target: Path,
+    tasks: Sequence[_Task],
+    attributes: Mapping[str, Any],
+    labels: LabelMap,
+    run: Callable[..., Any],
+    progress: Progress | None,
+) -> int:
+    """Write the analysis file; return how many categories came from the cache whole."""
+    report = progress or (lambda done, total, name: None)
+    report(0, len(tasks), "")
+    reused = 0
+    try:
+        with atomic_hdf5(target) as file:
+            file.attrs.update(attributes)
+            _keep(target, file, attributes, {task.category for task in tasks})
+            for done, (content, from_cache) in enumerate(run(_analyse, tasks), start=1):
+                write_record(file, content)
+                reused += from_cache
+                report(done, len(tasks), _name(labels, content.category))
+    finally:
+        if _opened.cache_info().currsize:
+            _opened(tasks[0].project).close()
+            _opened.cache_clear()
+    return reused
+
+
+def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> None:
+    """Copy from the earlier analysis the categories that this one leaves alone, if it was made in the same way."""
+    if not old.is_file() or not h5py.is_hdf5(old):
+        return
+    with h5py.File(old, "r") as earlier:
+        if {name: earlier.attrs.get(name) for name in attributes} == dict(attributes):
+            for category in earlier.keys() - analysed:
+                earlier.copy(category, file)
+
+
+def _target(project: Project, method: str) -> Path:
+    """Return the file for this method: the one it has, or a new one that no other method uses."""
+    mine = project.analyses.get(method)
+    if mine and len(mine.paths) == 1 and mine.paths[0].parent == project.root:
+        return mine.paths[0]
+    taken = {path for analysis in project.analyses.values() for path in analysis.paths}
+    default = project.root / ANALYSIS_FILE
+    return default if default not in taken else project.root / f"analysis-{method}.h5"
+
+
+def _register(path: Path, document: Mapping[str, Any], method: str, target: Path) -> None:
+    """List the analysis in the project file, keeping everything else that is in it."""
+    changed = copy.deepcopy(dict(document))
+    listed = changed["project"].get("analyses") or []
+    source = target.relative_to(path.parent).as_posix()
+    if any(entry["analysis_method"] == method and source in entry["sources"] for entry in listed):
+        return
+    others = [entry for entry in listed if entry["analysis_method"] != method]
+    changed["project"]["analyses"] = [*others, {"analysis_method": method, "sources": [source]}]
+    atomic_text(path, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
+
+
+def _name(labels: LabelMap, category: str) -> str:
+    label = labels.of_category(category)
+    return label.name if label else category

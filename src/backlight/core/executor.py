@@ -1,0 +1,76 @@
+"""The executor seam: independent tasks go in, results come out in order, whoever computes them.
+
+Every task runs with one BLAS and OpenMP thread, in this process or in another, so that results are the same bytes for
+any number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Executor(Protocol):
+    """Runs independent tasks."""
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """Yield `function(task)` of every task, in the order of the tasks, each as soon as it is there."""
+
+
+class InProcess:
+    """Runs tasks one after the other in this process; starts nothing, so small work is done at once."""
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """Yield `function(task)` of every task, in order."""
+        for task in tasks:
+            yield single_threaded(function, task)
+
+
+class Processes:
+    """Runs tasks in `workers` processes of this machine (joblib, loky); `function` and tasks must pickle."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """Yield `function(task)` of every task, in order."""
+        import joblib
+
+        parallel = joblib.Parallel(
+            n_jobs=self.workers, backend="loky", return_as="generator", inner_max_num_threads=1
+        )
+        results = parallel(joblib.delayed(single_threaded)(function, task) for task in tasks)
+        with contextlib.closing(results):
+            yield from results
+
+
+def single_threaded(function: Callable[[T], R], task: T) -> R:
+    """Return `function(task)`, computed with one thread in every loaded BLAS and OpenMP library."""
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(1):
+        return function(task)
+
+
+def executor(workers: int | None, tasks: int, cost: float) -> Executor:
+    """Choose where to run: in this process when that is about as fast as starting others, or when one worker is asked for.
+
+    workers: at most so many processes; None takes one per core. cost: estimated seconds of all tasks together.
+    """
+    allowed = (
+        os.process_cpu_count()
+        if hasattr(os, "process_cpu_count")
+        else len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count()
+    )
+    number = min(workers or allowed or 1, tasks)
+    starting = 4.0  # seconds for processes to start and import numpy, scipy and scikit-learn
+    if number <= 1 or (workers is None and cost * (1 - 1 / number) < starting):
+        return InProcess()
+    return Processes(number)
