@@ -1,0 +1,109 @@
+"""The conformance suite on every built-in, a good third party, and plugins that are wrong on purpose."""
+
+import pytest
+
+from backlight.core.registry import registry
+from backlight.testing import check_registry_entry
+
+BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
+NEEDED = {
+    ("rule", "box"): {"low": -1.0, "high": 1.0},
+    ("composite", "epsilon-gamma-box"): {"low": -1.0, "high": 1.0},
+}
+
+
+@pytest.mark.parametrize("entry", BUILT_IN, ids=lambda e: f"{e.kind}-{e.name}")
+def test_built_in(entry):
+    spec = registry().load(entry)
+    assert spec.kind == entry.kind, "the listing before loading shows the wrong kind"
+    check_registry_entry(entry.kind, entry.key, **NEEDED.get((entry.kind, entry.name), {}))
+
+
+def test_every_kind_is_covered():
+    assert {entry.kind for entry in BUILT_IN} == {"rule", "composite", "canonizer", "processor", "panel"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("rule", "absolute"),
+        ("composite", "soft"),
+        ("canonizer", "idle"),
+        ("processor", "scale"),
+        ("panel", "backlight-good/note"),
+    ],
+)
+def test_a_good_third_party(install, kind, name):
+    install("good")
+    check_registry_entry(kind, name)
+
+
+HEAD = """
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor
+
+counter = itertools.count()
+
+
+class Base(Processor):
+    stage = "score"
+    yields = ()
+
+    def __call__(self):
+        return {}
+"""
+TAIL = """
+
+@hookimpl
+def provide_processors():
+    return [ProcessorSpec("wrong", Wrong)]
+"""
+
+
+def wrong(body="", decorator="@dataclass(frozen=True)", base="(Base)", doc='"Do it."'):
+    return f"{decorator}\nclass Wrong{base}:\n    {doc}\n    {body}\n"
+
+
+STATE = "def __post_init__(self): object.__setattr__(self, 'cache', {})"
+REPR = "a: int = 1\n    def __repr__(self): return 'Wrong(a=2)'"
+LOCAL = "def make():\n  @dataclass(frozen=True)\n  class Wrong(Base): 'Do it.'\n  return Wrong\nWrong = make()"
+WRONG = {
+    "no docstring": (wrong("a: int = 1", doc=""), "write a docstring"),
+    "needs a value": (wrong("size: int"), "needs size: give it defaults, or pass values"),
+    "other contract": (wrong(base=""), "make it a subclass of Processor"),
+    "not a dataclass": (wrong(decorator=""), "decorate Wrong with @dataclass(frozen=True)"),
+    "not frozen": (
+        wrong("a: int = 1", decorator="@dataclass"),
+        "decorate Wrong with @dataclass(frozen=True)",
+    ),
+    "hidden state": (wrong(STATE), "keeps state beside its fields: cache"),
+    "never equal": (wrong("a: int = field(default_factory=counter.__next__)"), "two built alike differ"),
+    "a list": (wrong("a: Any = field(default_factory=list)"), "use tuples in place of lists"),
+    "its own hash": (wrong("def __hash__(self): return id(self)"), "do not write __hash__ yourself"),
+    "its own repr": (wrong("def __repr__(self): return '<it>'"), "its repr <it> cannot be evaluated"),
+    "half a repr": (wrong(REPR), "its repr Wrong(a=2) builds something else"),
+    "a local class": (LOCAL, "cannot be pickled"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_plugin_is_told_what_to_mend(write_dist, case):
+    source, message = WRONG[case]
+    write_dist(
+        "wrong",
+        {"backlight.processors": "wrong = m_wrong"},
+        {"m_wrong": HEAD + source + TAIL},
+    )
+    with pytest.raises(AssertionError) as caught:
+        check_registry_entry("processor", "wrong")
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("processor 'wrong'")
+
+
+def test_values_for_parameters_without_default(write_dist):
+    source = HEAD + wrong("size: int") + TAIL
+    write_dist("needy", {"backlight.processors": "wrong = m_needs"}, {"m_needs": source})
+    check_registry_entry("processor", "wrong", size=3)
