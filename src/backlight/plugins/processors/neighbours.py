@@ -3,7 +3,7 @@
 |x − y|² = |x|² + |y|² − 2·x·y is cheap but cancels; its rounding error is about √d·ε·|x||y| (Higham & Mary 2019, "A new
 approach to probabilistic rounding error analysis"). So every point whose approximate distance lies within that margin
 of the k-th is measured again by its coordinates, and the k nearest of these, ties broken by index, are the answer.
-Memory: O(block·n + n·k), never n².
+Memory: O(n·k + tile²), never n².
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from backlight.core.processor import Processor, Stage
 Array = NDArray[Any]
 Metric = Literal["euclidean", "cosine", "correlation"]
 
-_BLOCK_BYTES = 1 << 25
+_TILE = 2048
+_SPARE = 16
 _PAIR_BYTES = 1 << 21
 
 
@@ -74,44 +75,95 @@ def _prepare(features: Array, metric: Metric) -> Array:
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         raise RequestError(
-            f"knn: features of {len(bad)} of {len(features)} samples are not finite, first at row {bad[0]}"
+            f"knn: {len(bad)} of {len(features)} samples are not finite, the first in row {bad[0]}"
         )
-    points = features.astype(np.float32, order="C")
-    if not len(points):
-        return points
+    points = np.array(features, dtype=np.float32, order="C")
     if metric == "euclidean":
-        return points - points.mean(axis=0)  # distances are the same, cancellation is less
-    if metric == "correlation":
-        points -= points.mean(axis=1, keepdims=True)
-    length = np.sqrt(np.square(points, dtype=np.float64).sum(axis=1, keepdims=True))
-    if not length.all():
-        raise RequestError(
-            f"knn: {metric} distance is undefined for the {int((length == 0).sum())} constant or zero rows"
-        )
-    return (points / length).astype(np.float32)
+        points -= points.mean(axis=0) if len(points) else 0  # same distances, less cancellation
+    else:
+        if metric == "correlation":
+            points -= points.mean(axis=1, keepdims=True)
+        length = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
+        if not length.all():
+            raise RequestError(f"knn: {metric} distance is undefined for {(length == 0).sum()} constant rows")
+        points /= length[:, None]
+    points += 0.0  # no -0.0, so that equal rows are equal bytes
+    return points
 
 
 def _nearest(points: Array, k: int) -> tuple[Array, Array]:
     """Return (n, k) indices and squared distances of the nearest others, for pairwise different points."""
+    row, column, squared = _candidates(points, k)
+    chosen = np.searchsorted(row, np.arange(len(points)))[:, None] + np.arange(k)
+    return column[chosen], squared[chosen]
+
+
+def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
+    """Return pairs (row, column, squared distance) among which are each row's k nearest others and all ties.
+
+    By row, then distance, then column; exact for the pairs listed.
+    """
     n, d = points.shape
     norms = np.einsum("ij,ij->i", points, points)
-    margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms) * np.sqrt(norms.max())
-    neighbours, squared = np.empty((n, k), np.int64), np.empty((n, k))
-    step = max(1, min(n, _BLOCK_BYTES // (4 * n)))
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        approximate = points[start:stop] @ points.T
-        approximate *= -2
-        approximate += norms
-        approximate[np.arange(stop - start), np.arange(start, stop)] = np.inf
-        kth = np.partition(approximate, k - 1, axis=1)[:, k - 1]
-        row, column = np.nonzero(approximate <= (kth + margin[start:stop])[:, None])
-        exact = _pair_distances(points, row + start, column)
-        order = np.lexsort((column, exact, row))
-        first = np.searchsorted(row, np.arange(stop - start))
-        chosen = order[first[:, None] + np.arange(k)]
-        neighbours[start:stop], squared[start:stop] = column[chosen], exact[chosen]
-    return neighbours, squared
+    margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
+    approximate, index = _select(points, norms, min(n - 1, k + _SPARE))
+    limit = np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin
+    row, column = np.nonzero(approximate <= limit[:, None])
+    column = index[row, column]
+    crowded = np.flatnonzero(approximate.max(axis=1) <= limit) if index.shape[1] < n - 1 else np.zeros(0, int)
+    if len(crowded):  # more points within the margin than were kept: look at all of them
+        extra_row, extra_column = _within(points, norms, crowded, limit)
+        other = ~np.isin(row, crowded)
+        row, column = np.concatenate([row[other], extra_row]), np.concatenate([column[other], extra_column])
+    squared = _pair_distances(points, row, column)
+    order = np.lexsort((column, squared, row))
+    return row[order], column[order], squared[order]
+
+
+def _select(points: Array, norms: Array, count: int) -> tuple[Array, Array]:
+    """Return approximate squared distances, less the own norm, and indices of about the nearest, (n, count).
+
+    Tile by tile of the symmetric distance matrix, each computed once and used for its rows and its columns.
+    """
+    n = len(points)
+    values = np.full((n, count), np.inf, np.float32)
+    index = np.full((n, count), -1, np.int32)
+    tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
+    for number, rows in enumerate(tiles):
+        for columns in tiles[number:]:
+            product = points[rows] @ points[columns].T
+            if rows == columns:
+                np.fill_diagonal(product, -np.inf)
+            else:
+                _merge(values[columns], index[columns], norms[rows] - 2 * product.T, rows.start)
+            _merge(values[rows], index[rows], norms[columns] - 2 * product, columns.start)
+    return values, index
+
+
+def _merge(values: Array, index: Array, found: Array, start: int) -> None:
+    """Keep, in place, the smallest of what each row has and what was found in columns `start` onwards."""
+    count = values.shape[1]
+    if found.shape[1] > count:
+        best = np.argpartition(found, count - 1, axis=1)[:, :count]
+        found = np.take_along_axis(found, best, axis=1)
+    else:
+        best = np.broadcast_to(np.arange(found.shape[1]), found.shape)
+    both = np.concatenate([values, found], axis=1)
+    either = np.concatenate([index, best + start], axis=1)
+    kept = np.argpartition(both, count - 1, axis=1)[:, :count]
+    values[:], index[:] = np.take_along_axis(both, kept, axis=1), np.take_along_axis(either, kept, axis=1)
+
+
+def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Array, Array]:
+    """Return (row, column) of every pair that is approximately closer than its row's limit."""
+    pairs = []
+    for start in range(0, len(rows), _TILE):
+        block = rows[start : start + _TILE]
+        approximate = norms - 2 * (points[block] @ points.T)
+        approximate[np.arange(len(block)), block] = np.inf
+        row, column = np.nonzero(approximate <= limit[block, None])
+        pairs.append((block[row], column))
+    return np.concatenate([row for row, _ in pairs]), np.concatenate([column for _, column in pairs])
 
 
 def _pair_distances(points: Array, left: Array, right: Array) -> Array:
@@ -128,31 +180,34 @@ def _pair_distances(points: Array, left: Array, right: Array) -> Array:
 
 def _without_duplicates(points: Array) -> tuple[Array, Array]:
     """Return the different points and, for every point, which of them it is."""
-    keys = (
-        np.ascontiguousarray(points + 0.0)
-        .view(np.void(points.dtype.itemsize * points.shape[1]).dtype)
-        .ravel()
-    )
-    _, first, group = np.unique(keys, return_index=True, return_inverse=True)
+    bits = points.view(np.uint32)
+    keys = bits @ np.random.default_rng(0).integers(1, 2**32, points.shape[1], dtype=np.uint32)
+    if len(np.unique(keys)) == len(points):  # different hashes: nothing to compare
+        return points, np.arange(len(points))
+    rows = points.view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
+    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
     return points[first], group
 
 
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:
     """Return what `_nearest` would for points of which some are equal: equal points are at distance exactly 0."""
-    n = len(group)
-    near, squared = (
-        _nearest(unique, min(k, len(unique) - 1))
-        if len(unique) > 1
-        else (np.zeros((1, 0), int), np.zeros((1, 0)))
-    )
+    n, groups = len(group), len(unique)
+    row, column, squared = np.arange(groups), np.arange(groups), np.zeros(groups)
+    if groups > 1:
+        pairs = _candidates(unique, min(k, groups - 1))
+        row, column, squared = (np.concatenate(x) for x in zip((row, column, squared), pairs, strict=True))
+    order = np.argsort(row, kind="stable")
+    row, column, squared = row[order], column[order], squared[order]
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    starts = np.searchsorted(row, np.arange(groups + 1))
     neighbours, distances = np.empty((n, k), np.int64), np.empty((n, k))
     for number, mine in enumerate(members):
-        groups = [number, *near[number]]
-        index = np.concatenate([members[g][: k + 1] for g in groups])
-        distance = np.repeat([0.0, *squared[number]], [min(k + 1, len(members[g])) for g in groups])
-        order = np.lexsort((index, distance))[: k + 1 + len(groups)]
+        near = slice(starts[number], starts[number + 1])
+        lists = [members[g][: k + 1] for g in column[near]]
+        index, distance = np.concatenate(lists), np.repeat(squared[near], [len(x) for x in lists])
+        order = np.lexsort((index, distance))
         index, distance = index[order], distance[order]
+        index, distance = index[: k + 1], distance[: k + 1]  # a point itself is at most one of them
         for point in mine:
             others = np.flatnonzero(index != point)[:k]
             neighbours[point], distances[point] = index[others], distance[others]
