@@ -1,11 +1,12 @@
-.PHONY: demo test lint docs bench install
+# Every target sets up what it needs: a fresh clone can start with `make demo` or `make test`.
+.PHONY: demo test lint format docs bench install clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS ?= dev
 JOBS ?= 2
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-demo: install
+demo: $(VENV)/.installed
 	$(BIN)/backlight demo
 
 test: install
@@ -16,16 +17,30 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 docs: install
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: install
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	$(PIP_INSTALL) -e ".[bench]"
+	set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed-dev
 
-$(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$(EXTRAS)]"
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e .
 	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e ".[dev]"
+	touch $(VENV)/.installed $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Backlight needs Python 3.11 or newer: make PYTHON=/path/to/python ...")'
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis

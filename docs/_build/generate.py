@@ -71,7 +71,7 @@ def _cell(text: str) -> str:
 
 def command_line() -> str:
     """Return the help of the command and of every verb and its sub-commands."""
-    return "\n".join(_help(main, click.Context(main, info_name="backlight")))
+    return "\n".join(_help(main, main.make_context("backlight", [], resilient_parsing=True)))
 
 
 def _help(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -80,7 +80,7 @@ def _help(command: click.Command, context: click.Context) -> Iterator[str]:
         for verb in command.list_commands(context):
             child = command.get_command(context, verb)
             assert child is not None, verb
-            yield from _help(child, click.Context(child, parent=context, info_name=verb))
+            yield from _help(child, child.make_context(verb, [], parent=context, resilient_parsing=True))
 
 
 def hooks() -> str:

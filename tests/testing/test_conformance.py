@@ -69,7 +69,7 @@ def wrong(body="", decorator="@dataclass(frozen=True)", base="(Base)", doc='"Do 
 
 STATE = "def __post_init__(self): object.__setattr__(self, 'cache', {})"
 REPR = "a: int = 1\n    def __repr__(self): return 'Wrong(a=2)'"
-LOCAL = "def make():\n  @dataclass(frozen=True)\n  class Wrong(Base): 'Do it.'\n  return Wrong\nWrong = make()"
+LOCAL = "def f():\n  @dataclass(frozen=True)\n  class Wrong(Base): 'Do it.'\n  return Wrong\nWrong = f()"
 WRONG = {
     "no docstring": (wrong("a: int = 1", doc=""), "write a docstring"),
     "needs a value": (wrong("size: int"), "needs size: give it defaults, or pass values"),

@@ -79,7 +79,7 @@ class PluginSpec:
 class RuleSpec(PluginSpec):
     """A rule, in group backlight.rules.
 
-    takes: kinds of operation the rule is written for (see core.ops.Kind), e.g. ("affine",).
+    takes: kinds of operation the rule is written for (see core.composite.KINDS), or "affine".
     conserves: what keeps relevance in from equalling relevance out: "exactly", "up to epsilon and bias" …
     """
 

@@ -1,0 +1,88 @@
+"""What README and docs promise is true: their examples run, their keys and options exist."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from backlight.app.cli import main
+from backlight.core.registry import Registry, registry
+from backlight.testing import check_registry_entry
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page, language):
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def test_the_example_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks(ROOT / "README.md", "python")
+    exec(compile(example, "README.md", "exec"), {})
+    assert (tmp_path / "heatmap.png").stat().st_size > 0
+    assert capsys.readouterr().out
+
+
+def test_the_plugin_of_the_author_guide_works(write_dist):
+    page = ROOT / "docs/authors/writing.md"
+    module = next(b for b in blocks(page, "python") if "hookimpl" in b)
+    (points,) = tomllib.loads(blocks(page, "toml")[0])["project"]["entry-points"].items()
+    group, names = points
+    source = {"robust": module}
+    lines = "\n".join(f"{name} = {target.split('.')[-1]}" for name, target in names.items())
+    write_dist("guide", {group: lines}, source)
+    assert list(names) == ["robust-scale"]
+    check_registry_entry("processor", "robust-scale")
+    scaled = Registry().create("processor", "robust-scale")([[0.0], [1.0], [2.0], [3.0], [4.0]])["features"]
+    assert scaled.ravel().tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+@pytest.mark.parametrize("entry", [e for e in registry().entries() if e.built_in], ids=lambda e: e.key)
+def test_every_citation_has_an_entry_in_the_bibliography(entry):
+    keys = re.findall(
+        r"^## (\w+)$", (ROOT / "docs/bibliography.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert keys == sorted(keys)
+    cite = registry().load(entry).cite
+    assert not cite or cite in keys
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_and_option_that_a_page_shows_exists(page):
+    for verb, rest in re.findall(r"`backlight ([a-z]+)([^`]*)`", page.read_text(encoding="utf-8")):
+        command = main.get_command(click.Context(main), verb)
+        assert command is not None, verb
+        context = click.Context(command)
+        words = rest.split()
+        if isinstance(command, click.Group) and words and command.get_command(context, words[0]):
+            command = command.get_command(context, words[0])
+        known = {name for option in command.params for name in option.opts}
+        assert {word for word in words if word.startswith("--")} <= known | {"--help"}
+
+
+def test_every_page_is_in_the_navigation():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert page.relative_to(ROOT / "docs").as_posix() in text
+
+
+def test_every_kind_has_a_generated_page():
+    pages = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs/reference").glob("*.md"))
+    kinds = {entry.kind for entry in registry().entries()}
+    assert {f"<!-- plugins: {kind} -->" for kind in kinds} <= set(pages.splitlines())
+
+
+def test_the_repository_names_no_machine():
+    """No absolute path of a home or work directory, and no package host, in any file of ours."""
+    pattern = re.compile(
+        r"(/home/|/root/|/work/|/tmp/|index-url|https?://(?!semver\.org)[^ )>\"']*(?:pypi|index|simple)\b)"
+    )
+    files = [*PAGES, ROOT / "constraints.txt", ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci/run"]
+    for file in files:
+        assert not pattern.search(file.read_text(encoding="utf-8")), file
