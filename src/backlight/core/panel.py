@@ -79,13 +79,13 @@ class PanelContext:
 
 
 class Panel(ABC):
-    """One panel. Implementations are final frozen dataclasses; state lives in the browser, never on the panel."""
+    """One panel: a final frozen dataclass whose state lives in the browser, never on the panel."""
 
     title: ClassVar[str]
 
     @abstractmethod
     def layout(self, context: PanelContext) -> Any:
-        """Return the panel's Dash component, built from its own ids; called once, before any data is chosen."""
+        """Return the panel's Dash component, built from its own ids, before any data is chosen."""
 
     @abstractmethod
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:

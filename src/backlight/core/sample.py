@@ -45,7 +45,7 @@ def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def describe(project: Project, indices: Sequence[int]) -> list[Sample]:
-    """Describe the samples at `indices`; what a file lacks is left out, an unknown sample is a RequestError."""
+    """Describe the samples at `indices`; what a file lacks is left out, an unknown index raises."""
     for index in indices:
         if not 0 <= index < len(project.dataset):
             raise RequestError(

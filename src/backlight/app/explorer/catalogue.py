@@ -12,7 +12,7 @@ PREFERRED_EMBEDDINGS = ("umap", "tsne")
 
 
 def catalogue(projects: Iterable[Project]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the projects with their analyses and categories, and a sentence for each part that cannot be read."""
+    """Return the projects with their analyses and categories, and a sentence for what cannot be read."""
     problems: list[str] = []
     entries = [
         {

@@ -23,7 +23,7 @@ CACHE_BYTES = 64 << 20
 
 
 def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES) -> Blueprint:
-    """Return the routes `/image/<project>/<index>.png`, `/sample/<project>/<index>.json`, `/colourbar.png`."""
+    """Return the routes `/image/<project>/<n>.png`, `/sample/<project>/<n>.json` and `/colourbar.png`."""
     routes = Blueprint("images", __name__)
     cache = ByteCache(cache_bytes)
     stamps = {name: _stamp(project) for name, project in projects.items()}
@@ -56,19 +56,19 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
     @routes.errorhandler(BacklightError)
     def refuse(error: BacklightError) -> tuple[Response, int]:
         return Response(str(error), mimetype="text/plain"), 404 if isinstance(
-            error, _Missing | FormatError
+            error, _MissingError | FormatError
         ) else 400
 
     return routes
 
 
-class _Missing(RequestError):
+class _MissingError(RequestError):
     """Something that is not there, as opposed to a request that makes no sense."""
 
 
 def _project(projects: Mapping[str, Project], name: str) -> Project:
     if name not in projects:
-        raise _Missing(unknown("project", name, projects))
+        raise _MissingError(unknown("project", name, projects))
     return projects[name]
 
 
@@ -81,7 +81,9 @@ def _choice(name: str, choices: Iterable[str], default: str) -> str:
 
 def _render(project: Project, index: int, mode: str, cmap: str) -> bytes:
     if not 0 <= index < len(project.dataset):
-        raise _Missing(f"project {project.name!r} has {len(project.dataset)} samples, none numbered {index}")
+        raise _MissingError(
+            f"project {project.name!r} has {len(project.dataset)} samples, none numbered {index}"
+        )
     if mode == "input":
         return _png(project.dataset.image(index))
     relevance = project.attributions.relevance(index)
@@ -100,7 +102,7 @@ def _png(pixels: Any) -> bytes:
 
 def _tagged(response: Response, etag: str) -> Response:
     response.set_etag(etag)
-    # Asked for again each time, answered with 304: a rerun of the analysis must not leave old pictures behind.
+    # Asked for again each time, answered with 304: a rerun must not leave old pictures behind.
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 

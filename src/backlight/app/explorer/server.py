@@ -86,6 +86,6 @@ def _bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         raise RequestError(
-            f"cannot listen on {host} port {port} ({error}); choose another with --port, or 0 for any free one"
+            f"cannot listen on {host} port {port} ({error}); choose another port, or 0 for any free one"
         ) from error
     return listener

@@ -13,6 +13,11 @@ from backlight.core.panel import Callbacks, Panel, PanelContext, selection
 from backlight.core.project import Category
 from backlight.plugins.viewers.palette import NOISE, cluster_colour, cluster_name
 
+MARK_CHOSEN = """(selection, rows, ids) => ids.map(({index}) => {
+  const name = index < 0 ? "noise" : `cluster ${index}`;
+  return selection && selection.label === name ? "cluster chosen" : "cluster";
+})"""
+
 
 @final
 @dataclass(frozen=True)
@@ -67,8 +72,7 @@ class Clusters(Panel):
             return selection((project, analysis, category), members.tolist(), cluster_name(cluster))
 
         callback.clientside(
-            """(selection, rows, ids) => ids.map(({index}) => selection
-                && selection.label === (index < 0 ? "noise" : `cluster ${index}`) ? "cluster chosen" : "cluster")""",
+            MARK_CHOSEN,
             Output(context.item("cluster", ALL), "className"),
             Input(context.store("selection"), "data"),
             Input(context.id("list"), "children"),

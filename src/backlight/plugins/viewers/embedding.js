@@ -1,4 +1,11 @@
 (() => {
+  const DRAWN = "drawn on the map";
+
+  // A selection drawn here is shown already; drawing the points again would only take time.
+  const shown = (selection) =>
+    selection && selection.label === DRAWN &&
+    window.dash_clientside.callback_context.triggered.every(({ prop_id }) => prop_id === "store--selection.data");
+
   const ready = (points, groups) => points && groups && backlight.same(points.scope, groups.scope);
 
   // Rows of each cluster, in the order the clusters are drawn.
@@ -27,13 +34,13 @@
       font: { family: "system-ui, sans-serif", color: points.style.axis },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: points.style.axis, activecolor: "#b45309", uirevision: "kept" },
       newselection: { line: { color: "#b45309", width: 1, dash: "solid" } },
-      // The points stay marked; the outline that marked them goes.
+      // With another selection the outline of the last one goes.
       selections: [], selectionrevision: Math.random(), uirevision: "kept",
     };
   };
 
   const figure = (points, groups, selection) => {
-    if (!ready(points, groups)) return window.dash_clientside.no_update;
+    if (!ready(points, groups) || shown(selection)) return window.dash_clientside.no_update;
     const [x, y, index, ids] = [points.x, points.y, points.index, groups.ids].map(backlight.array);
     const chosen = selection && backlight.same(selection.scope, points.scope) ? new Set(selection.indices) : null;
     const rows = rowsOf(ids, groups.clusters);
@@ -56,8 +63,11 @@
 
   const select = (selected, points) => {
     if (selected === undefined || !points) return window.dash_clientside.no_update;
+    // Redrawing without the outline of a selection reports one without points; only a person draws or clears.
+    if (selected && !selected.range && !selected.lassoPoints) return window.dash_clientside.no_update;
     if (!selected || !selected.points.length) return null;
-    return { scope: points.scope, indices: selected.points.map((point) => point.customdata), label: "drawn on the map" };
+    const indices = selected.points.map((point) => point.customdata).sort((a, b) => a - b);
+    return { scope: points.scope, indices, label: DRAWN };
   };
 
   const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.01 ? 1 : 0)} %`;

@@ -1,4 +1,4 @@
-"""The map: every sample of a class as a point, coloured by cluster; select with box or lasso, hover for a preview.
+"""The map: every sample of a class as a point in its cluster's colour; box, lasso, preview on hover.
 
 Coordinates, dataset indices and cluster ids travel as typed arrays, each only when it changed. Points are
 coloured, selected and previewed in the browser (embedding.js).

@@ -155,7 +155,7 @@ class Overview(Panel):
 
 
 def read(context: PanelContext, project: str, analysis: str) -> list[Row]:
-    """Return a row for every class of an analysis; one that cannot be read is left to the toolbar to report."""
+    """Return a row for every class of an analysis; one that cannot be read is reported above."""
     rows = []
     for category in context.projects[project].analysis(analysis).categories.values():
         try:

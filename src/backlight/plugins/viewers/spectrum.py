@@ -1,4 +1,4 @@
-"""The spectrum: Laplacian eigenvalues in ascending order, with the eigengap that suggests a number of clusters."""
+"""The spectrum: Laplacian eigenvalues, ascending, with the eigengap that suggests a number of clusters."""
 
 from __future__ import annotations
 

@@ -1,0 +1,200 @@
+"""What a person does in the explorer, in real Chromium."""
+
+import h5py
+import numpy as np
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from backlight.core.project import ANALYSIS_FILE
+from synthetic_run import MARKED, MARKED_CLASS, PER_CLASS, write_run
+
+pytestmark = pytest.mark.browser
+
+MARKED_INDICES = list(range(MARKED_CLASS * PER_CLASS, MARKED_CLASS * PER_CLASS + MARKED))
+
+
+def around(points, indices, margin=6):
+    xs, ys = zip(*(points[i] for i in indices), strict=True)
+    return min(xs) - margin, min(ys) - margin, max(xs) + margin, max(ys) + margin
+
+
+def inside(points, box):
+    x0, y0, x1, y1 = box
+    return sorted(i for i, (x, y) in points.items() if x0 <= x <= x1 and y0 <= y <= y1)
+
+
+def test_page_loads_from_this_server_alone_without_errors(page):
+    assert page.texts(".panel-head h2") == ["Classes", "Eigenvalues", "Clusters", "Samples"]
+    assert "drag on the map" in page.one("#samples--grid .empty").text
+    assert page.all(".panel-problem") == []
+    addresses = page.driver.execute_script(
+        "return performance.getEntriesByType('resource').map((e) => e.name)"
+    )
+    assert all(address.startswith((page.explorer.url, "data:", "blob:")) for address in addresses)
+    assert page.errors() == []
+
+
+def test_starts_at_the_most_suspicious_class_and_fits_1280_pixels(page):
+    assert page.texts("#overview--rows tr.chosen .name") == ["dog"]
+    assert page.driver.execute_script(
+        "const t = document.querySelector('.toolbar'), d = document.documentElement;"
+        "return [t.scrollWidth <= t.clientWidth, d.scrollWidth <= d.clientWidth, d.scrollHeight <= 800]"
+    ) == [True, True, True]
+
+
+def test_box_selection_fills_the_grid(page):
+    points = page.drawn()
+    box = around(points, MARKED_INDICES)
+    expected = inside(points, box)
+    assert len(expected) >= MARKED
+    page.drag(*box)
+    page.wait(lambda: page.explorer.selection == expected, "selection did not arrive")
+    page.wait(lambda: len(page.all(".thumbnail")) == min(24, len(expected)))
+    assert page.texts("#samples--count") == [f"{len(expected)} · drawn on the map"]
+    assert page.sources()[0].startswith(f"/image/pets/{expected[0]}.png")
+    assert sum(len(rows) for rows in page.map_data("trace.selectedpoints || []")) == len(expected)
+
+
+def test_lasso_then_double_click_clears(page):
+    points = page.drawn()
+    x0, y0, x1, y1 = around(points, MARKED_INDICES)
+    page.click(".map .modebar-btn[data-val=lasso]")
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    page.lasso(corners)
+    page.wait(lambda: set(MARKED_INDICES) <= set(page.explorer.selection), "lasso selected nothing")
+    page.double_click((x0 + x1) / 2, y1 + 30)
+    page.wait(lambda: page.all("#samples--grid .empty"), "selection was not cleared")
+    assert page.explorer.selection == []
+
+
+def test_switching_class_redraws_and_drops_the_selection(page):
+    before = set(page.drawn())
+    page.click(".cluster")
+    page.wait(lambda: page.all(".thumbnail"))
+    page.choose("app--category", "cat")
+    page.wait(lambda: set(page.points()) == set(range(PER_CLASS)), "the other class was not drawn")
+    assert before.isdisjoint(page.points())
+    page.wait(lambda: page.all("#samples--grid .empty"))
+    page.wait(lambda: page.texts("#overview--rows tr.chosen .name") == ["cat"])
+    assert page.errors() == []
+
+
+def test_clicking_a_cluster_fills_the_grid(page):
+    page.wait(lambda: len(page.all(".cluster")) == 4)
+    assert page.texts(".cluster-name") == ["Cluster 0", "Cluster 1", "Cluster 2", "Noise"]
+    page.click(".cluster", 2)
+    page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
+    assert page.sources() == [f"/image/pets/{i}.png?mode=overlay&cmap=coldnhot" for i in MARKED_INDICES]
+    page.wait(lambda: page.texts(".cluster.chosen .cluster-name") == ["Cluster 2"])
+    marked = page.map_data("[trace.name, trace.selectedpoints.length]")
+    assert dict(marked) == {"noise": 0, "cluster 0": 0, "cluster 1": 0, "cluster 2": MARKED}
+    assert page.map_data("trace.name")[0] == "noise"
+
+
+def test_overview_sorts_and_leads_to_the_suspicious_cluster(page):
+    page.choose("app--category", "cat")
+    page.wait(lambda: page.texts("#overview--rows tr.chosen .name") == ["cat"])
+    assert page.texts("#overview--rows .name") == ["dog", "<b>fish</b>", "cat"]
+    page.click(".ranking th:first-child button")
+    page.wait(lambda: page.texts("#overview--rows .name") == ["<b>fish</b>", "cat", "dog"])
+    assert page.one(".ranking th:first-child").get_attribute("aria-sort") == "ascending"
+    page.click(".ranking th:first-child button")
+    page.wait(lambda: page.texts("#overview--rows .name") == ["dog", "cat", "<b>fish</b>"])
+    page.all("#overview--rows .link")[0].send_keys(Keys.ENTER)
+    page.wait(lambda: len(page.all(".thumbnail")) == MARKED, "the suspicious cluster is not shown")
+    assert page.explorer.selection == MARKED_INDICES
+    assert set(page.points()) == set(range(PER_CLASS, 2 * PER_CLASS))
+
+
+def test_hover_shows_a_preview(page):
+    points = page.drawn()
+    page.hover(*points[MARKED_INDICES[3]])
+    page.wait(lambda: len(page.all(".preview img")) == 2, "no preview")
+    assert page.sources(".preview img")[0] == f"/image/pets/{MARKED_INDICES[3]}.png?mode=input"
+    assert page.texts(".preview-label") == ["dog"]
+    assert f"dog/{MARKED_INDICES[3]:04d}.png" in page.texts(".preview-file")
+    assert "predicted" in page.one(".preview").text
+
+
+def test_mode_and_colour_map_change_the_pictures(page):
+    page.click(".cluster", 2)
+    page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
+    overlay = page.pixels(".thumbnail img")
+    page.click(".switch label", 1)
+    page.wait(lambda: "mode=attribution" in page.sources()[0])
+    attribution = page.pixels(".thumbnail img")
+    page.choose("samples--cmap", "bwr")
+    page.wait(lambda: "cmap=bwr" in page.sources()[0])
+    white = page.pixels(".thumbnail img")
+    page.wait(lambda: page.one("#samples--bar").get_attribute("src").endswith("cmap=bwr"))
+    page.click(".switch label", 0)
+    page.wait(lambda: page.sources()[0].endswith("mode=input"))
+    shown = [overlay, attribution, white, page.pixels(".thumbnail img")]
+    distances = [np.abs(np.subtract(a, b)).max() for k, a in enumerate(shown) for b in shown[:k]]
+    assert min(distances) > 5
+    assert min(white) > 150
+
+
+def test_more_samples_than_a_page(page):
+    page.choose("app--clustering", "kmeans-02")
+    page.wait(lambda: page.texts(".cluster-name") == ["Cluster 0", "Cluster 1"])
+    page.click(".cluster", 0)
+    page.wait(lambda: len(page.all(".thumbnail")) == 24)
+    first = page.sources()
+    assert page.texts("#samples--pages") == ["1 of 2"]
+    page.click("#samples--next")
+    page.wait(lambda: page.texts("#samples--pages") == ["2 of 2"] and page.sources()[0] != first[0])
+    assert set(first).isdisjoint(page.sources())
+
+
+def test_large_view_shows_one_sample_side_by_side(page):
+    page.click(".cluster", 2)
+    page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
+    page.click(".thumbnail", 1)
+    page.wait(lambda: len(page.all(".modal .pictures img")) == 3, "large view did not open")
+    assert f"dog/{MARKED_INDICES[1]:04d}.png" in page.one(".sample-facts").text
+    page.wait(lambda: page.one(".steps button").is_displayed())
+    page.click(".steps button", 1)
+    page.wait(lambda: f"dog/{MARKED_INDICES[2]:04d}.png" in page.one(".sample-facts").text)
+    page.driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait(lambda: not page.all(".modal.show"))
+    page.click(".thumbnail", 2)
+    page.wait(lambda: page.all(".modal.show"), "the sample looked at last does not open again")
+
+
+def test_spectral_map_names_components_and_eigenvalues(page):
+    page.wait(lambda: page.one("#app--x-control").get_attribute("hidden"))
+    page.choose("app--embedding", "spectral")
+    page.wait(lambda: page.axis_titles() == ["component 2  (λ = 0.02)", "component 3  (λ = 0.05)"])
+    page.choose("app--x", "1")
+    page.wait(lambda: page.axis_titles()[0] == "component 1  (λ = 0)")
+    assert page.texts("#spectrum--gap") == ["gap after 3"]
+    assert page.errors() == []
+
+
+def test_a_change_of_clustering_sends_no_coordinates(served, tmp_path):
+    page = served(write_run(tmp_path / "run", per_class=2000))
+    page.drawn()
+    page.driver.execute_script("performance.clearResourceTimings()")
+    page.choose("app--clustering", "kmeans-02")
+    page.wait(lambda: page.map_data("trace.name") == ["cluster 0", "cluster 1"])
+    page.wait(lambda: len(page.all(".cluster")) == 2)
+    sent = page.driver.execute_script(
+        "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
+    )
+    assert sent < 2000 * 4
+
+
+def test_classes_without_clusters_or_maps_say_so(served, tmp_path):
+    path = write_run(tmp_path / "run")
+    with h5py.File(path.parent / ANALYSIS_FILE, "r+") as file:
+        del file["00000000/cluster"], file["00000000/embedding/spectral"], file["00000000/score"]
+        del file["00000002/index"]
+    page = served(path)
+    page.drawn()
+    assert "<b>fish</b> is left out" in page.one(".notice").text
+    page.choose("app--category", "cat")
+    page.wait(lambda: set(page.points()) == set(range(PER_CLASS)))
+    assert "no clusterings" in page.one("#clusters--list").text
+    assert "no spectral embedding" in page.one("#spectrum--body").text
+    assert page.errors() == []
