@@ -28,6 +28,7 @@ Store = Literal["project", "analysis", "category", "clustering", "embedding", "c
 STORES: tuple[Store, ...] = get_args(Store)
 Mode = Literal["input", "attribution", "overlay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 
 
 class Callbacks(Protocol):
@@ -113,7 +114,8 @@ def image_url(project: str, index: int, mode: Mode = "input", cmap: str = "coldn
 def typed_array(array: NDArray[Any]) -> dict[str, Any]:
     """Return a numeric array as plotly.js's compact form {dtype, bdata}; JavaScript: `backlight.array`.
 
-    array: (n,) numbers; 64-bit ones are narrowed, because plotly.js knows no 64-bit integers.
+    array: (n,) numbers. Floats become float32, integers the narrowest type that holds all; plotly.js knows
+    no 64-bit integers, so larger ones become float64.
     """
     import numpy as np
 
@@ -121,7 +123,7 @@ def typed_array(array: NDArray[Any]) -> dict[str, Any]:
         narrow = array.astype(np.float32)
     else:
         low, high = int(array.min(initial=0)), int(array.max(initial=0))
-        narrow = array.astype(next(t for t in ("i1", "u1", "i2", "u2", "i4", "u4") if _holds(t, low, high)))
+        narrow = array.astype(next((t for t in INTEGERS if _holds(t, low, high)), "f8"))
     little = narrow.astype(narrow.dtype.newbyteorder("<"))
     code = f"{narrow.dtype.kind}{narrow.dtype.itemsize}"
     return {"dtype": code, "bdata": base64.b64encode(little.tobytes()).decode("ascii")}

@@ -279,7 +279,9 @@ class Category:
             raise RequestError(f"category {self.name!r} has {unknown('embedding', name, self.embeddings)}")
         dataset = self._group["embedding"][name]
         values = dataset.attrs.get("laplacian_eigenvalue", dataset.attrs.get("eigenvalue"))
-        return Embedding(name, *map(int, dataset.shape), None if values is None else np.asarray(values), dataset)
+        size, dimensions = (int(n) for n in dataset.shape)
+        eigenvalues = None if values is None or len(np.atleast_1d(values)) != dimensions else np.asarray(values)
+        return Embedding(name, size, dimensions, eigenvalues, dataset)
 
     def clusters(self, name: str) -> Array:
         """Return the cluster of every sample, (S,) int32, -1 = noise."""

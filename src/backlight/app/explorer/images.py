@@ -28,7 +28,7 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
     cache = ByteCache(cache_bytes)
     stamps = {name: _stamp(project) for name, project in projects.items()}
 
-    @routes.get("/image/<project>/<int:index>.png")
+    @routes.get("/image/<path:project>/<int:index>.png")
     def image(project: str, index: int) -> Response:
         mode, cmap = _choice("mode", MODES, "input"), request.args.get("cmap", "coldnhot")
         colour_map(cmap)
@@ -41,7 +41,7 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
             Response(cache.get(key, lambda: _render(opened, index, mode, cmap)), mimetype="image/png"), etag
         )
 
-    @routes.get("/sample/<project>/<int:index>.json")
+    @routes.get("/sample/<path:project>/<int:index>.json")
     def sample(project: str, index: int) -> Response:
         found = describe(_project(projects, project), [index])[0]
         return jsonify(
@@ -52,6 +52,12 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
     def colour_bar() -> Response:
         colours = colour_map(request.args.get("cmap", "coldnhot")).rgb(np.linspace(0, 1, 256))[None]
         return Response(_png(colours), mimetype="image/png", headers={"Cache-Control": "max-age=86400"})
+
+    @routes.get("/image/<path:rest>")
+    @routes.get("/sample/<path:rest>")
+    def nothing(rest: str) -> Response:
+        # Dash would answer with the page; an address that looks like a picture's should not.
+        raise _MissingError(f"there is no picture or sample {rest!r}")
 
     @routes.errorhandler(BacklightError)
     def refuse(error: BacklightError) -> tuple[Response, int]:

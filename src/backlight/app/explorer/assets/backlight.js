@@ -28,7 +28,7 @@ backlight.failed = new Set();
 backlight.element = (type, props) => ({ namespace: "dash_html_components", type, props });
 
 const ARRAYS = {
-  f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array,
+  f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array,
 };
 
 // The numbers behind core.panel.typed_array.

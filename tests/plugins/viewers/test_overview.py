@@ -1,0 +1,61 @@
+"""Rows of the overview, with and without what an analysis may have recorded."""
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backlight.core.project import ANALYSIS_FILE, open_project
+from backlight.plugins.viewers.overview import COLUMNS, Row, ranked, read, read_row
+from synthetic_run import CLASSES, write_run
+
+
+def test_rows_hold_what_the_analysis_recorded(context, dog):
+    row = read_row(dog)
+    assert (row.name, row.size, row.tau, row.gap, row.clusters) == ("dog", 60, 0.82, 3, 3)
+    assert (row.clustering, row.suspect) == ("hdbscan", (2, 16, 1.0))
+    assert [row.name for row in read(context, "pets", "spray")] == list(CLASSES)
+
+
+def test_every_score_is_optional(tmp_path):
+    run = write_run(tmp_path / "run").parent
+    with h5py.File(run / ANALYSIS_FILE, "r+") as file:
+        del file["00000000/score"], file["00000001/score/purity"], file["00000002/cluster"]
+        file["00000001/score/tau"][()] = np.nan
+        file["00000002"].attrs.update({"suspicious_cluster": 0, "suspicious_clustering": "hdbscan"})
+    with open_project(run) as project:
+        rows = [read_row(c) for c in project.analysis("spray").categories.values()]
+    assert rows[0] == Row("00000000", "cat", 60)
+    assert (rows[1].tau, rows[1].suspect) == (None, (2, 16, None))
+    assert (rows[2].clustering, rows[2].suspect) == (None, None)
+
+
+numbers = st.none() | st.floats(allow_nan=False)
+rows = st.builds(Row, st.text(), st.text(), st.integers(0), tau=numbers, gap=st.none() | st.integers(1, 32))
+
+
+@given(st.lists(rows), st.sampled_from(COLUMNS), st.booleans())
+def test_ranking_loses_no_row_and_puts_missing_values_last(rows, column, descending):
+    result = ranked(rows, {"key": column.key, "descending": descending})
+    assert sorted(map(repr, result)) == sorted(map(repr, rows))
+    values = [column.value(row) for row in result]
+    known = [value for value in values if value is not None]
+    assert values == known + [None] * (len(values) - len(known))
+    assert known == sorted(known, reverse=descending)
+
+
+def test_a_file_of_another_tool_has_no_scores(tmp_path):
+    run = write_run(tmp_path / "run").parent
+    with h5py.File(run / ANALYSIS_FILE, "r+") as file:
+        file.copy("00000000", "n02084071")
+        file.copy("00000000", "train split")
+    with open_project(run) as project:
+        names = [c.name for c in project.analysis("spray").categories.values()]
+    assert names == [*CLASSES, "n02084071", "train split"]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_every_column_explains_itself(column):
+    assert column.title
+    assert column.text
