@@ -1,7 +1,8 @@
 """Run a pipeline over every class of a project, write the analysis file, rank the classes by suspicion.
 
-Classes are independent tasks behind the executor seam. What a task finished is in the cache, so a killed run resumes
-with the class that was in flight. Files appear whole or not at all; earlier results stay until then.
+Classes are independent tasks behind the executor seam. What a task finished is in the cache, so a killed
+run resumes with the class that was in flight. Files appear whole or not at all; earlier results stay until
+then.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from backlight.core.store import atomic_hdf5, atomic_text
 Array = NDArray[Any]
 Grouping = Literal["label", "prediction"]
 Progress = Callable[[int, int, str], None]
-"""Called with the number of finished classes, of all, and the name of the class just finished ("" at the start)."""
+"""Called with the number of finished classes, of all, and the name of the latest ("" at the start)."""
 
 CACHE_FOLDER = "cache"
 
 
 @dataclass(frozen=True)
 class Analysed:
-    """Where the results are, and the categories by falling suspicion; `reused` of them came from the cache whole."""
+    """Where the results are, and the categories by falling suspicion; `reused` came from the cache."""
 
     path: Path
     method: str
@@ -71,8 +72,8 @@ def analyze(
     """Analyse every class (or `classes`, by name, number or category) and add the results to the project.
 
     chain: a preset's name or a pipeline. by: what makes the classes. workers: processes, None as many as pay.
-    Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown names and for
-    a project without attributions or, by prediction, without predictions.
+    Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown
+    names and for a project without attributions or, by prediction, without predictions.
     """
     path = project.path if isinstance(project, Project) else Path(project)
     steps = pipeline(chain) if isinstance(chain, str) else chain
@@ -96,7 +97,7 @@ def analyze(
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
-    """Read an analysis file's categories by falling suspicion, then name. labels: of the project, for the names."""
+    """Read what an analysis file says about its categories, by falling suspicion. labels: for their names."""
     with h5py.File(path, "r") as file:
         findings = [finding(file[key], _name(labels, key)) for key in file]
     return tuple(sorted(findings, key=lambda row: (-row.suspicion, row.category)))
@@ -110,9 +111,10 @@ def _groups(project: Project, by: Grouping) -> list[tuple[Label, Array]]:
     if by == "label":
         numbers = project.dataset.labels[indices]
     elif by == "prediction":
-        numbers = _predicted(project, indices)
-        if numbers is None:
+        predicted = _predicted(project, indices)
+        if predicted is None:
             raise RequestError(f"project {project.name!r} recorded no predictions; group by label")
+        numbers = predicted
     else:
         raise RequestError(unknown("grouping", by, ("label", "prediction")))
     return [(project.labels.label(int(n)), indices[numbers == n]) for n in np.unique(numbers)]
@@ -136,7 +138,7 @@ def _predicted(project: Project, indices: Array) -> Array | None:
 
 
 def _cost(project: Project, sizes: Sequence[int]) -> float:
-    """Estimate the seconds that classes of these sizes take on one core; only the order of magnitude matters."""
+    """Estimate the seconds that classes of these sizes take on one core, to an order of magnitude."""
     first = project.attributions.indices[:1]
     features = project.attributions.relevances(first)[0].size if len(first) else 0
     return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
@@ -194,7 +196,7 @@ def _write(
 
 
 def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> None:
-    """Copy from the earlier analysis the categories that this one leaves alone, if it was made in the same way."""
+    """Copy the categories that this analysis leaves alone from an earlier one made in the same way."""
     if not old.is_file() or not h5py.is_hdf5(old):
         return
     with h5py.File(old, "r") as earlier:

@@ -1,15 +1,15 @@
-"""The analysis file: one group per category with its index, embeddings, clusterings and scores (docs/formats.md).
+"""The analysis file: one group per category with index, embeddings, clusterings, scores (docs/formats.md).
 
-Backlight computes spectral columns by ascending eigenvalue; ViRelAy reads them by descending. `_embedding` is the one
-place that converts. What ViRelAy does not know lives in `score/`, `membership/` and attributes, which it does not visit.
+Backlight computes spectral columns by ascending eigenvalue; ViRelAy reads them by descending. `_embedding`
+is the one place that converts. What ViRelAy does not know lives in `score/`, `membership/` and attributes,
+which it does not visit.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,8 +28,8 @@ _ALIGNED = "cluster"  # the output of a score step that says which cluster each 
 class Finding:
     """What an analysis says about one category; NaN and -1 where the pipeline has no such score.
 
-    suspicious_purity: share of the most frequent prediction in the suspicious cluster. left_out: samples whose
-    relevance was not finite, which were not analysed.
+    suspicious_purity: share of the most frequent prediction in the suspicious cluster. left_out: samples
+    whose relevance was not finite, which were not analysed.
     """
 
     category: str
@@ -133,7 +133,7 @@ def _whole(value: float) -> int:
 def _embedding(
     step: Step, outputs: Mapping[str, Any], sources: Mapping[str, str]
 ) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Return an embedding as ViRelAy wants it: at least two columns, spectral ones by descending eigenvalue."""
+    """Return an embedding as ViRelAy wants it: spectral columns by descending eigenvalue, two or more."""
     values = np.asarray(outputs[step.processor.yields[0]], dtype=np.float32)
     attributes: dict[str, Any] = {"embedding": step.name, **_parameters(step)}
     if sources.get("embedding"):
@@ -169,7 +169,7 @@ def _clustering(
 def _score(
     step: Step, outputs: Mapping[str, Any], sources: Mapping[str, str]
 ) -> dict[str, tuple[Any, Mapping[str, Any]]]:
-    """Return scores: the first number under the step's name with the others beside it, arrays under their own names."""
+    """Return the first number under the step's name, the others beside it, arrays under their own names."""
     arrays = {n: np.asarray(v) for n, v in outputs.items() if np.ndim(v) and n != _ALIGNED}
     numbers = {name: value for name, value in outputs.items() if not np.ndim(value)}
     attributes: dict[str, Any] = {"clustering": sources["labels"]} if "labels" in sources else {}
@@ -189,13 +189,9 @@ def _score(
 
 def _parameters(step: Step) -> dict[str, Any]:
     """Return a step's parameters as attributes' values; names that the format itself uses are left to it."""
-    fields = {f.name: getattr(step.processor, f.name) for f in _fields(step)}
     return {
         "parameters": json.dumps(
-            {name: value for name, value in fields.items() if value is not None}, default=str
+            {name: value for name, value in step.processor.parameters().items() if value is not None},
+            default=str,
         )
     }
-
-
-def _fields(step: Step) -> Iterator[dataclasses.Field[Any]]:
-    yield from dataclasses.fields(step.processor)  # type: ignore[arg-type]

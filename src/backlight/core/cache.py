@@ -1,13 +1,13 @@
-"""Content-addressed store of step results: a key names all that determines a result, so entries never go stale.
+"""Content-addressed store of step results: a key names all that determines a result; no entry goes stale.
 
-An entry is one uncompressed .npz file: arrays as they are, and a JSON manifest for the tree of dicts, tuples, sparse
-matrices and scalars around them. No pickle. Entries are written beside their name and renamed; one that can't be read
-back (a crash of the machine, a full disk) counts as missing and is replaced.
+An entry is one uncompressed .npz file: arrays as they are, and a JSON manifest for the tree of dicts,
+tuples, sparse matrices and scalars around them. No pickle. Entries are written beside their name and
+renamed; one that can't be read back (a crash of the machine, a full disk) counts as missing and is
+replaced.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import zipfile
 import zlib
@@ -49,7 +49,7 @@ class Cache:
         return value if isinstance(value, dict) else None
 
     def put(self, key: str, outputs: Mapping[str, Any]) -> bool:
-        """Store `outputs` under `key`, in one step; return False when they hold something that can't be stored."""
+        """Store `outputs` under `key`, in one step; return False for a value that can't be stored."""
         arrays: dict[str, NDArray[Any]] = {}
         try:
             manifest = json.dumps(_encode(dict(outputs), arrays))
@@ -82,16 +82,15 @@ class Cache:
 
 
 def step_key(processor: Processor, inputs: Mapping[str, str]) -> str:
-    """Return the key of one call: class, code, every field, versions of its distribution, digests of the inputs.
+    """Return the key of one call: class, code, every field, versions of its packages, digests of the inputs.
 
     inputs: digest of each bound port. Raises RequestError when a field has no canonical form.
     """
     kind = type(processor)
-    fields = {field.name: getattr(processor, field.name) for field in dataclasses.fields(processor)}  # type: ignore[arg-type]
     provider = registry().dist_of("processor", kind)
     return digest_text(
         qualified_name(kind),
-        canonical(fields),
+        canonical(processor.parameters()),
         digest_code(kind),
         provider,
         environment(provider.partition(" ")[0] or kind.__module__.partition(".")[0]),
@@ -100,7 +99,7 @@ def step_key(processor: Processor, inputs: Mapping[str, str]) -> str:
 
 
 def _encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:
-    """Return the JSON tree for `value`, moving arrays to `arrays`; raise TypeError for what has no place in it."""
+    """Return the JSON tree for `value`, moving arrays to `arrays`; TypeError for what can't be in it."""
     if value is None or isinstance(value, bool | int | float | str):
         return {"plain": value}
     if isinstance(value, np.ndarray | np.generic):

@@ -1,7 +1,8 @@
-"""Digests that make a cache key total: of values by content, of parameters by field, of code by what it can reach.
+"""Digests that make a cache key total: of values by content, parameters by field, code by what it can reach.
 
-Code is digested as compiled, not as text: the bytecode, constants and defaults of every method, and of every function
-and class of the same package it names, however deep. What is imported from other packages is covered by their versions.
+Code is digested as compiled, not as text: the bytecode, constants and defaults of every method, and of
+every function and class of the same package it names, however deep. What is imported from other packages is
+covered by their versions.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ def digest_text(*parts: str) -> str:
 
 
 def digest_value(value: Any) -> str:
-    """Return the digest of arrays (bytes, dtype, shape), sparse matrices, scalars, and tuples, lists, dicts of these."""
+    """Return the digest of an array, sparse matrix or scalar, or of a tuple, list or dict of such."""
     if isinstance(value, np.ndarray | np.generic):
         if value.dtype.hasobject:
             raise RequestError(
                 "an array of Python objects has no digest; expected numbers, booleans or strings"
             )
         array = np.ascontiguousarray(value)
-        data = hashlib.blake2b(array.reshape(-1).view(np.uint8), digest_size=20).hexdigest()
+        data = hashlib.blake2b(memoryview(array.reshape(-1)).cast("B"), digest_size=20).hexdigest()
         return digest_text("array", array.dtype.str, str(np.shape(value)), data)
     if sp.issparse(value):
         entries = value.tocoo()
@@ -99,9 +100,9 @@ def digest_code(thing: types.FunctionType | type) -> str:
     return digest_text(sys.version, *(part for item in sorted(reached.items()) for part in item))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def environment(distribution: str) -> str:
-    """Return the versions of a distribution and of the packages it requires, as text; "" if it is not installed."""
+    """Return the versions of a distribution and of what it requires, as text; "" if it is not installed."""
     try:
         requires = metadata.requires(distribution) or []
         versions = {distribution: metadata.version(distribution)}

@@ -1,7 +1,7 @@
 """The executor seam: independent tasks go in, results come out in order, whoever computes them.
 
-Every task runs with one BLAS and OpenMP thread, in this process or in another, so that results are the same bytes for
-any number of workers.
+Every task runs with one BLAS and OpenMP thread, in this process or in another, so that results are the same
+bytes for any number of workers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -58,9 +58,10 @@ def single_threaded(function: Callable[[T], R], task: T) -> R:
 
 
 def executor(workers: int | None, tasks: int, cost: float) -> Executor:
-    """Choose where to run: in this process when that is about as fast as starting others, or when one worker is asked for.
+    """Choose where to run: here, when that is about as fast as starting processes, or when one is asked for.
 
-    workers: at most so many processes; None takes one per core. cost: estimated seconds of all tasks together.
+    workers: at most so many processes; None takes one per core. cost: estimated seconds of all tasks
+    together.
     """
     allowed = (
         os.process_cpu_count()

@@ -1,8 +1,9 @@
-"""Pipelines: a graph of named processor steps, as plain frozen data that can be run, cached, written down and cut short.
+"""Pipelines: a graph of named processor steps, as frozen data that can be run, cached, written and cut.
 
-A port is bound to the most recent earlier step that yields a value of its name, or else to the input of that name;
-`Step.inputs` says otherwise where that is not meant. Keys are chained from the inputs through the steps (a Merkle
-tree), so what is cached is known before anything runs, and a step runs only when somebody needs it.
+A port is bound to the most recent earlier step that yields a value of its name, or else to the input of
+that name; `Step.inputs` says otherwise where that is not meant. Keys are chained from the inputs through
+the steps (a Merkle tree), so what is cached is known before anything runs, and a step runs only when
+somebody needs it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -21,7 +22,7 @@ from backlight.core.processor import Processor, Stage, check_fields
 from backlight.core.registry import check_parameters, registry
 
 ROOTS = ("relevance", "prediction", "train")
-"""What a pipeline is given: relevance maps, and where they are known predicted classes and the training split."""
+"""What a pipeline is given: relevance maps and, where known, predicted classes and the training split."""
 
 _NAME = re.compile(r"[a-z0-9]+([-_.=][a-z0-9]+)*")
 
@@ -36,26 +37,31 @@ class Step:
 
     name: str
     processor: Processor
-    inputs: Mapping[str, str] | tuple[tuple[str, str], ...] = ()
+    inputs: Mapping[str, str] | Iterable[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or "." in self.name:
             raise RequestError(f"step name {self.name!r} is not kebab-case")
-        check_fields(f"step {self.name!r}", type(self.processor), _fields(self.processor))
+        check_fields(f"step {self.name!r}", type(self.processor), self.processor.parameters())
         object.__setattr__(self, "inputs", tuple(sorted(dict(self.inputs).items())))
-        for port, _ in self.inputs:
+        for port in self.sources:
             if port not in self.processor.accepts():
                 raise RequestError(
                     f"step {self.name!r} has {unknown('port', str(port), self.processor.accepts())}"
                 )
 
+    @property
+    def sources(self) -> dict[str, str]:
+        """The explicit bindings, port -> source."""
+        return dict(self.inputs)
+
 
 class Results(Mapping[str, Mapping[str, Any]]):
     """Outputs of a run by step and name: `results["spectral"]["eigenvalues"]`.
 
-    `embedding`, `cluster` and `score` give the first output of every step of that stage, by step name. Preprocessed maps
-    are let go once their last reader has run; `until=` keeps them. `computed` lists the steps that ran, the others
-    came from the cache.
+    `embedding`, `cluster` and `score` give the first output of every step of that stage, by step name.
+    Preprocessed maps are let go once their last reader has run; `until=` keeps them. `computed` lists the
+    steps that ran, the others came from the cache.
     """
 
     def __init__(
@@ -129,7 +135,7 @@ class Pipeline(Processor):
         known = set(ROOTS)
         bound: dict[str, dict[str, str]] = {}
         for step in self.steps:
-            explicit = dict(step.inputs)
+            explicit = step.sources
             bound[step.name] = {}
             for port in step.processor.accepts():
                 source = explicit.get(port, latest.get(port, port))
@@ -141,9 +147,8 @@ class Pipeline(Processor):
                     bound[step.name][port] = source
                 elif port in step.processor.needs():
                     offered = {*ROOTS, *latest}
-                    raise RequestError(
-                        f"step {step.name!r}, port {port!r}: no earlier step yields it; {unknown('value', port, offered)}"
-                    )
+                    reason = f"no earlier step yields it; {unknown('value', port, offered)}"
+                    raise RequestError(f"step {step.name!r}, port {port!r}: {reason}")
             for output in step.processor.yields:
                 latest[output] = f"{step.name}.{output}"
                 known.add(latest[output])
@@ -167,7 +172,7 @@ class Pipeline(Processor):
         return dataclasses.replace(self, steps=tuple(s for s in self.steps if s.name in wanted))
 
     def replace(self, parameters: Mapping[str, Any]) -> Pipeline:
-        """Return the pipeline with other parameters, e.g. {"knn.k": 10}; raise RequestError for one it doesn't have."""
+        """Return the pipeline with other parameters, e.g. {"knn.k": 10}; RequestError for unknown ones."""
         changes: dict[str, dict[str, Any]] = {}
         for key, value in parameters.items():
             name, _, parameter = key.partition(".")
@@ -177,7 +182,7 @@ class Pipeline(Processor):
             self, steps=tuple(_altered(s, changes.get(s.name, {})) for s in self.steps)
         )
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         relevance: Any = None,
         *,
@@ -188,7 +193,8 @@ class Pipeline(Processor):
     ) -> Results:
         """Run every step and return the named results; with a `cache`, only what it doesn't hold.
 
-        relevance: (N, C, H, W). prediction: (N,) predicted classes. train: (N,) bool. seed: of everything random.
+        relevance: (N, C, H, W). prediction: (N,) predicted classes. train: (N,) bool. seed: of everything
+        random.
         """
         given = {"relevance": relevance, "prediction": prediction, "train": train}
         return _Run(
@@ -318,7 +324,7 @@ def _stored(step: Step) -> bool:
 
 def _seeded(processor: Processor, seed: int) -> Processor:
     """Return the processor with the run's seed where it has a field for one that was left open."""
-    if _fields(processor).get("seed", 0) is None:
+    if processor.parameters().get("seed", 0) is None:
         return dataclasses.replace(processor, seed=seed)  # type: ignore[type-var]
     return processor
 
@@ -328,16 +334,12 @@ def _altered(step: Step, changes: Mapping[str, Any]) -> Step:
     return dataclasses.replace(step, processor=altered)
 
 
-def _fields(processor: Processor) -> dict[str, Any]:
-    return {field.name: getattr(processor, field.name) for field in dataclasses.fields(processor)}  # type: ignore[arg-type]
-
-
 def _step_to_dict(step: Step) -> dict[str, Any]:
     document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
     document["parameters"] = {
-        name: value for name, value in _fields(step.processor).items() if value is not None
+        name: value for name, value in step.processor.parameters().items() if value is not None
     }
-    return document | ({"inputs": dict(step.inputs)} if step.inputs else {})
+    return document | ({"inputs": step.sources} if step.inputs else {})
 
 
 def _step_from_dict(document: Mapping[str, Any]) -> Step:

@@ -29,13 +29,13 @@ Stage = Literal[
 class Processor(ABC):
     """One step of an analysis, or one attribution method.
 
-    Implementations are final frozen dataclasses: fields are the parameters, so repr, equality, hashing, pickling
-    and cache keys come free. A field called `seed` that is None receives the run's seed. The parameters of `__call__` are the
-    named inputs (optional where they have a default); it returns one value for every name in `yields` and must
-    not change its inputs.
+    Implementations are final frozen dataclasses: fields are the parameters, so repr, equality, hashing,
+    pickling and cache keys come free. A field called `seed` that is None receives the run's seed. The
+    parameters of `__call__` are the named inputs (optional where they have a default); it returns one value
+    for every name in `yields` and must not change its inputs.
 
-    A step of stage score yields numbers, and arrays with one value per cluster beside an output `cluster` that holds
-    the labels; a `suspicious_cluster` among its outputs is the label to look at first.
+    A step of stage score yields numbers, and arrays with one value per cluster beside an output `cluster`
+    that holds the labels; a `suspicious_cluster` among its outputs is the label to look at first.
     """
 
     stage: ClassVar[Stage]
@@ -44,6 +44,10 @@ class Processor(ABC):
     @abstractmethod
     def __call__(self, *args: Any, **inputs: Any) -> Mapping[str, Any]:
         """Compute the outputs from the inputs."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Value of every field, by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def needs(cls) -> tuple[str, ...]:
@@ -62,7 +66,7 @@ class Processor(ABC):
 
 
 def check_fields(what: str, kind: type[Processor], values: Mapping[str, Any]) -> None:
-    """Raise RequestError naming the first parameter of processor `kind` that is unknown or not of the declared type."""
+    """Raise RequestError naming the first value that `kind` has no field for or that is not of its type."""
     hints = typing.get_type_hints(kind)
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name, value in values.items():

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class KnnAffinity(Processor):
-    """Join neighbours by edges: neighbours (N, k), distances (N, k) -> affinity (N, N) sparse CSR float64, symmetric.
+    """Join neighbours by edges: neighbours, distances (N, k) -> affinity (N, N) CSR float64, symmetric.
 
     weights: "binary" (1 for a neighbour, so 1/2 for a one-sided pair) or "gaussian" (median-heuristic width).
     """
@@ -37,6 +37,7 @@ class KnnAffinity(Processor):
             raise RequestError(f"knn-affinity: weights is {self.weights!r}, expected binary or gaussian")
 
     def __call__(self, *, neighbours: Array, distances: Array) -> dict[str, sp.csr_array]:
+        """Return the symmetric graph."""
         n, k = neighbours.shape
         weights = (
             np.ones(n * k) if self.weights == "binary" else _gaussian(distances.ravel().astype(np.float64))
@@ -49,7 +50,7 @@ class KnnAffinity(Processor):
 
 
 def _gaussian(distances: Array) -> Array:
-    """Return exp(-d²/2σ²), σ the median distance; 1 everywhere when most neighbours are duplicates (σ = 0)."""
+    """Return exp(-d²/2σ²), σ the median distance; 1 everywhere when most are duplicates (σ = 0)."""
     width = np.median(distances) if len(distances) else 0.0
     return np.exp(-0.5 * np.square(distances / width)) if width > 0 else np.ones_like(distances)
 

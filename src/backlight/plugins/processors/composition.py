@@ -1,4 +1,4 @@
-"""Composition of clusters: how many samples, how pure in what the model predicts for them, how many of them trained on."""
+"""Composition of clusters: how many samples, how pure in the model's predictions, what share trained on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class Composition(Processor):
-    """Describe each cluster: labels (N,), optional prediction (N,) and train (N,) bool -> one value per cluster.
+    """Describe each cluster: labels (N,), optional prediction (N,), train (N,) bool -> one value per cluster.
 
-    `cluster_size` counts samples, `purity` is the share of the most frequent prediction, `train_share` the share of
-    training samples, NaN where predictions or the split are not known; `cluster` are the labels, noise excluded.
+    `cluster_size` counts samples, `purity` is the share of the most frequent prediction, `train_share` the
+    share of training samples, NaN where predictions or the split are not known; `cluster` are the labels,
+    noise excluded.
     """
 
     stage: ClassVar[Stage] = "score"
@@ -29,6 +30,7 @@ class Composition(Processor):
     def __call__(
         self, *, labels: Array, prediction: Array | None = None, train: Array | None = None
     ) -> dict[str, Array]:
+        """Return one value of each kind per cluster."""
         cluster, size = np.unique(labels[labels >= 0], return_counts=True)
         members = [labels == c for c in cluster]
         unknown = np.full(len(cluster), np.nan)

@@ -1,8 +1,9 @@
-"""Contrast: what a cluster's maps show and the other maps of its class do not, in standard deviations (Cohen 1988, d).
+"""Contrast: what a cluster's maps show and the rest of the class does not, in deviations (Cohen 1988, d).
 
-For cluster c and feature j, d_cj = (mean_c x_j − mean_rest x_j) / √(v_j + v̄), with v_j the variance within cluster and
-rest, pooled, and v̄ its mean over features, which keeps silent pixels silent. A cluster's contrast is max_j d_cj: signed,
-because a shortcut is relevance that is *there*. Its complement lacks it, is otherwise as separable, and scores low.
+For cluster c and feature j, d_cj = (mean_c x_j − mean_rest x_j) / √(v_j + v̄), with v_j the variance within
+cluster and rest, pooled, and v̄ its mean over features, which keeps silent pixels silent. A cluster's
+contrast is max_j d_cj: signed, because a shortcut is relevance that is *there*. Its complement lacks it, is
+otherwise as separable, and scores low.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class Contrast(Processor):
-    """Find the cluster with a strategy of its own: features (N, D), labels (N,) -> contrast and the values below.
+    """Find the cluster with a strategy of its own: features (N, D), labels (N,) -> contrast and more.
 
-    `cluster_contrast` and `cluster_feature` are each cluster's contrast and the feature that has it, `cluster` their labels,
-    noise excluded; `contrast` is the largest and `suspicious_cluster` the one that has it. With fewer than two clusters
-    contrast is 0 and the suspicious cluster -1.
+    `cluster_contrast` and `cluster_feature` are each cluster's contrast and the feature that has it,
+    `cluster` their labels, noise excluded; `contrast` is the largest and `suspicious_cluster` the one that
+    has it. With fewer than two clusters contrast is 0 and the suspicious cluster -1.
     """
 
     stage: ClassVar[Stage] = "score"
@@ -39,6 +40,7 @@ class Contrast(Processor):
     )
 
     def __call__(self, *, features: Array, labels: Array) -> dict[str, Any]:
+        """Return contrasts, and the cluster that has the largest."""
         cluster = np.unique(labels[labels >= 0]).astype(np.int32)
         if len(cluster) < 2:
             none = np.zeros(len(cluster))
@@ -49,7 +51,7 @@ class Contrast(Processor):
                 "cluster_feature": none.astype(np.int32),
                 "cluster": cluster,
             }
-        effects = [_effect(features, labels == c) for c in cluster]
+        effects = [effect(features, labels == c) for c in cluster]
         values = np.array([effect.max() for effect in effects])
         return {
             "contrast": float(values.max()),
@@ -60,7 +62,7 @@ class Contrast(Processor):
         }
 
 
-def _effect(features: Array, inside: Array) -> Array:
+def effect(features: Array, inside: Array) -> Array:
     """Return (D,) standardised differences of the means inside and outside."""
     a, b = features[inside].astype(np.float64), features[~inside].astype(np.float64)
     variance = (a.var(axis=0) * len(a) + b.var(axis=0) * len(b)) / len(features)

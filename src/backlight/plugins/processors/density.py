@@ -20,7 +20,7 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class Hdbscan(Processor):
-    """Cluster by density: embedding (N, m), optional eigengap -> labels (N,) int32, probabilities (N,) float32.
+    """Cluster by density: embedding (N, m), optional eigengap -> labels (N,) int32, probabilities float32.
 
     Label -1 is noise, with probability 0. With fewer than max(2, smallest) samples all are noise.
 
@@ -43,6 +43,7 @@ class Hdbscan(Processor):
             raise RequestError(f"{self}: expected smallest 0 or >= 2, samples >= 0 and dimensions >= -1")
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
+        """Return clusters and how strongly each sample belongs."""
         n = len(embedding)
         if not self.dimensions and eigengap is None:
             raise RequestError(

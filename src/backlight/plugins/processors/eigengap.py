@@ -1,4 +1,4 @@
-"""Eigengap: the number of clusters is where consecutive Laplacian eigenvalues jump most (von Luxburg 2007, section 8.3)."""
+"""Eigengap: clusters are as many as eigenvalues before the largest jump (von Luxburg 2007, section 8.3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from backlight.core.processor import Processor, Stage
 class Eigengap(Processor):
     """Count clusters by the largest gap: eigenvalues (m,) ascending -> eigengap, int; gap, its height.
 
-    The gap follows eigenvalue number `eigengap` (from 1); with fewer than two eigenvalues it is their number, height 0.
+    The gap follows eigenvalue number `eigengap` (from 1); with fewer than two eigenvalues it is their
+    number, height 0.
 
     first: only the first so many eigenvalues are looked at (>= 2).
     """
@@ -33,6 +34,7 @@ class Eigengap(Processor):
             raise RequestError(f"eigengap: first is {self.first}, expected at least 2")
 
     def __call__(self, *, eigenvalues: NDArray[Any]) -> dict[str, int | float]:
+        """Return the position and height of the largest gap."""
         gaps = np.diff(eigenvalues[: self.first])
         if not len(gaps):
             return {"eigengap": len(eigenvalues), "gap": 0.0}

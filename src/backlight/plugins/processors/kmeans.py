@@ -20,9 +20,10 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class KMeans(Processor):
-    """Partition into k clusters: embedding (N, m), optional eigengap -> labels (N,) int32, larger clusters first.
+    """Partition into k clusters: embedding (N, m), optional eigengap -> labels (N,) int32, largest first.
 
-    k is at most the number of different rows. Other embeddings than spectral ones: dimensions=-1, unit_rows=False.
+    k is at most the number of different rows. Other embeddings than spectral ones: dimensions=-1,
+    unit_rows=False.
 
     k: number of clusters (>= 1); 0 takes the eigengap's, at least 2.
     dimensions: leading coordinates used; 0 takes k (after Ng et al.), -1 all.
@@ -45,6 +46,7 @@ class KMeans(Processor):
             raise RequestError(f"{self}: expected k >= 0, dimensions >= -1 and starts >= 1")
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
+        """Return the cluster of every sample."""
         if not self.k and eigengap is None:
             raise RequestError(
                 "kmeans: k = 0 takes the number of clusters from an eigengap step, and there is none"

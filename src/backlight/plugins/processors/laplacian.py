@@ -19,12 +19,13 @@ from backlight.core.processor import Processor, Stage
 @final
 @dataclass(frozen=True)
 class Laplacian(Processor):
-    """Normalise a graph by its degrees: affinity (N, N) -> laplacian (N, N) sparse CSR float64, degree (N,) float64."""
+    """Normalise by degrees: affinity (N, N) -> laplacian (N, N) sparse CSR float64, degree (N,) float64."""
 
     stage: ClassVar[Stage] = "laplacian"
     yields: ClassVar[tuple[str, ...]] = ("laplacian", "degree")
 
     def __call__(self, *, affinity: sp.csr_array) -> dict[str, Any]:
+        """Return the Laplacian and the degrees it was normalised by."""
         if affinity.shape[0] == 0:
             return {"laplacian": sp.csr_array((0, 0)), "degree": np.zeros(0)}
         laplacian = sp.csr_array(csgraph.laplacian(affinity, normed=True))

@@ -1,9 +1,9 @@
 """Exact k nearest neighbours in blocks: float32 matrix products select, exact distances decide.
 
-|x − y|² = |x|² + |y|² − 2·x·y is cheap but cancels; its rounding error is about √d·ε·|x||y| (Higham & Mary 2019, "A new
-approach to probabilistic rounding error analysis"). So every point whose approximate distance lies within that margin
-of the k-th is measured again by its coordinates, and the k nearest of these, ties broken by index, are the answer.
-Memory: O(n·k + tile²), never n².
+|x − y|² = |x|² + |y|² − 2·x·y is cheap but cancels; its rounding error is about √d·ε·|x||y| (Higham &
+Mary 2019, "A new approach to probabilistic rounding error analysis"). So every point whose approximate
+distance lies within that margin of the k-th is measured again by its coordinates, and the k nearest of
+these, ties broken by index, are the answer. Memory: O(n·k + tile²), never n².
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PAIR_BYTES = 1 << 21
 @final
 @dataclass(frozen=True)
 class Knn(Processor):
-    """Find each sample's k nearest others: features (N, D) -> neighbours (N, k) int32, distances (N, k) float32.
+    """Find each sample's k nearest others: features (N, D) -> neighbours, distances, both (N, k).
 
     Nearest first, ties by index; a sample is never its own neighbour, its duplicates are. k is at most N - 1.
 
@@ -52,6 +52,7 @@ class Knn(Processor):
             )
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
+        """Find the neighbours block by block."""
         points = _prepare(features, self.metric)
         k = max(0, min(self.k, len(points) - 1))
         if k == 0:
@@ -167,7 +168,7 @@ def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Arr
 
 
 def _pair_distances(points: Array, left: Array, right: Array) -> Array:
-    """Return |x_l - x_r|² of index pairs from the coordinates, (p,) float64, a cache-sized chunk at a time."""
+    """Return |x_l - x_r|² of index pairs from the coordinates, (p,) float64, in cache-sized chunks."""
     squared = np.empty(len(left))
     step = max(1, _PAIR_BYTES // (4 * points.shape[1]))
     for start in range(0, len(left), step):
@@ -190,7 +191,7 @@ def _without_duplicates(points: Array) -> tuple[Array, Array]:
 
 
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:
-    """Return what `_nearest` would for points of which some are equal: equal points are at distance exactly 0."""
+    """Return what `_nearest` would for points of which some are equal, which are at distance exactly 0."""
     n, groups = len(group), len(unique)
     row, column, squared = np.arange(groups), np.arange(groups), np.zeros(groups)
     if groups > 1:

@@ -1,7 +1,7 @@
-"""Relevance maps -> feature vectors: channel sum, pooling, normalisation, flattening (Lapuschkin et al. 2019, methods).
+"""Relevance maps -> feature vectors: channel sum, pooling, normalising, flattening (Lapuschkin et al. 2019).
 
-Channel sum: r_hw = sum_c R_chw. Pooling: the mean over the cells of a grid. Normalisation: r / sum|r|, because a signed
-sum crosses zero; a map without any relevance stays zero.
+Channel sum: r_hw = sum_c R_chw. Pooling: the mean over the cells of a grid. Normalisation: r / sum|r|,
+because a signed sum crosses zero; a map without any relevance stays zero.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class ChannelSum(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        """Return the summed maps."""
         maps = _maps(relevance)
         return {"relevance": maps.sum(axis=1, keepdims=True, dtype=np.float32)}
 
@@ -50,6 +51,7 @@ class Pool(Processor):
             raise RequestError(f"pool: grid is {self.grid}, expected at least 1")
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        """Return the pooled maps."""
         maps = _maps(relevance)
         for axis in (2, 3):
             maps = _cell_means(maps, axis, self.grid)
@@ -75,6 +77,7 @@ class Normalise(Processor):
             raise RequestError(f"normalise: by is {self.by!r}, expected sum, max or l2")
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        """Return the normalised maps."""
         maps = _maps(relevance)
         flat = maps.reshape(len(maps), int(np.prod(maps.shape[1:])))
         peak = np.abs(flat).max(axis=1, initial=0.0, keepdims=True)
@@ -98,6 +101,7 @@ class Flatten(Processor):
     yields: ClassVar[tuple[str, ...]] = ("features",)
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
+        """Return the rows."""
         maps = _maps(relevance)
         return {"features": np.ascontiguousarray(maps.reshape(len(maps), int(np.prod(maps.shape[1:]))))}
 

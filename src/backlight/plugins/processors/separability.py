@@ -2,9 +2,10 @@
 
 With within-cluster scatter S_w = Σ_c Σ_{i∈c} (x_i − μ_c)(x_i − μ_c)ᵀ and between-cluster scatter
 S_b = Σ_c n_c (μ_c − μ)(μ_c − μ)ᵀ over all clusters but noise, tau is the largest eigenvalue of S_w⁻¹ S_b.
-S_w is shrunk towards a multiple of the identity, (1 − s)·S_w + s·tr(S_w)/D·I, and floored at 10⁻⁶·tr(S_w + S_b)/D,
-which bounds tau for clusters that are single points. Tau grows with the number of clusters and of dimensions: compare
-it with its baseline, the mean tau of the same labels dealt out at random, and between equal numbers of clusters.
+S_w is shrunk towards a multiple of the identity, (1 − s)·S_w + s·tr(S_w)/D·I, and floored at 10⁻⁶·tr(S_w +
+S_b)/D, which bounds tau for clusters that are single points. Tau grows with the number of clusters and of
+dimensions: compare it with its baseline, the mean tau of the same labels dealt out at random, and between
+equal numbers of clusters.
 """
 
 from __future__ import annotations
@@ -28,15 +29,16 @@ Array = NDArray[Any]
 class Tau(Processor):
     """Measure how separable clusters are: embedding (N, m), labels (N,) -> tau and the values below.
 
-    tau is 0 with fewer than two clusters. `baseline` is the mean tau over permuted labels; `cluster_tau` is tau of each
-    cluster against the rest, `cluster` their labels, `cluster_count` how many there are, noise excluded.
+    tau is 0 with fewer than two clusters. `baseline` is the mean tau over permuted labels; `cluster_tau` is
+    tau of each cluster against the rest, `cluster` their labels, `cluster_count` how many there are, noise
+    excluded.
 
     shrinkage: share of S_w replaced by its mean eigenvalue, in [0, 1].
     permutations: random deals for the baseline (0: it is 0).
     seed: of the deals; None takes the run's.
     """
 
-    shrinkage: float = 0.1
+    shrinkage: float = 0.01
     permutations: int = 20
     seed: int | None = None
 
@@ -48,6 +50,7 @@ class Tau(Processor):
             raise RequestError(f"{self}: expected shrinkage in [0, 1] and permutations >= 0")
 
     def __call__(self, *, embedding: Array, labels: Array) -> dict[str, Any]:
+        """Return tau, its baseline and tau of every cluster."""
         kept = labels >= 0
         cluster, member = np.unique(labels[kept], return_inverse=True)
         points = embedding[kept].astype(np.float64)

@@ -1,8 +1,9 @@
 """Laplacian -> its m smallest eigenpairs, ascending: the spectral embedding (Ng, Jordan & Weiss 2001).
 
-The eigenvectors of eigenvalue 0 are known without a solver: one per connected component, proportional to √degree on
-it. They are taken out of the problem by deflation, M = I − L − 2UUᵀ, which leaves −1 in their place; the rest are the
-largest *algebraic* eigenvalues of M. A Krylov solver therefore never meets the multiple eigenvalue it may miss.
+The eigenvectors of eigenvalue 0 are known without a solver: one per connected component, proportional to
+√degree on it. They are taken out of the problem by deflation, M = I − L − 2UUᵀ, which leaves −1 in their
+place; the rest are the largest *algebraic* eigenvalues of M. A Krylov solver therefore never meets the
+multiple eigenvalue it may miss.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class Spectral(Processor):
-    """Embed by the smallest eigenvectors: laplacian, degree -> embedding (N, m), eigenvalues (m,) ascending, float64.
+    """Embed by the smallest eigenvectors: laplacian, degree -> embedding (N, m), eigenvalues (m,) ascending.
 
     Columns have length 1 and a positive largest-magnitude component; m is at most N. Up to N = 4m, dense.
 
@@ -46,6 +47,7 @@ class Spectral(Processor):
             raise RequestError(f"spectral: m is {self.m}, expected at least 1")
 
     def __call__(self, *, laplacian: sp.csr_array, degree: Array) -> dict[str, Array]:
+        """Return the eigenpairs, those of eigenvalue 0 first."""
         n = laplacian.shape[0]
         m = min(self.m, n)
         if m == 0:
@@ -70,7 +72,7 @@ def fix_signs(vectors: Array) -> Array:
 
 
 def _null_space(laplacian: sp.csr_array, degree: Array, m: int) -> Array:
-    """Return up to m eigenvectors of eigenvalue 0, (N, <= m): one per connected component, larger components first."""
+    """Return up to m eigenvectors of eigenvalue 0, (N, <= m): one per component, larger components first."""
     _, component = csgraph.connected_components(laplacian, directed=False)
     size = np.bincount(component)
     chosen = np.argsort(-size, kind="stable")[:m]

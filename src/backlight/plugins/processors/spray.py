@@ -1,4 +1,9 @@
-"""Spectral relevance analysis (Lapuschkin et al. 2019; Anders et al. 2022): which strategies does a model have for a class?"""
+"""Spectral relevance analysis (Lapuschkin et al. 2019; Anders et al. 2022): a model's strategies for a class.
+
+Every class is split in two, its odd strategy and the rest (strategies.py), and the scores are those of this
+split: tau is comparable only between equal numbers of clusters. k-means and HDBSCAN at the eigengap's scale
+show the rest of the structure.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +20,19 @@ from backlight.plugins.processors.neighbours import Knn
 from backlight.plugins.processors.preprocessing import ChannelSum, Flatten, Normalise, Pool
 from backlight.plugins.processors.separability import Tau
 from backlight.plugins.processors.spectral import Spectral
+from backlight.plugins.processors.strategies import Strategies
 from backlight.plugins.processors.tsne import TSne
 
 
 def spray(neighbours: int = 32, eigenvalues: int = 32, grid: int = 32, perplexity: float = 30.0) -> Pipeline:
-    """Cluster relevance maps spectrally, measure how separable the clusters are, and name the one to look at.
+    """Find the odd strategy of a class by spectral clustering of its relevance maps, and say how odd it is.
 
-    The scores are those of `kmeans-02`, the normalised cut in two: tau is comparable between classes only for equal
-    numbers of clusters. neighbours: k of the graph. eigenvalues: dimensions of the spectral embedding. grid: maps are
-    averaged to at most grid x grid cells. perplexity: of the t-SNE picture.
+    neighbours: k of the neighbour graph.
+    eigenvalues: dimensions of the spectral embedding.
+    grid: maps are averaged over at most grid x grid cells.
+    perplexity: of the t-SNE picture.
     """
-    scored = {"labels": "kmeans-02.labels"}
+    scored = {"labels": "strategies.labels"}
     return Pipeline(
         "spray",
         (
@@ -39,7 +46,7 @@ def spray(neighbours: int = 32, eigenvalues: int = 32, grid: int = 32, perplexit
             Step("spectral", Spectral(eigenvalues)),
             Step("eigengap", Eigengap()),
             Step("tsne", TSne(perplexity)),
-            Step("kmeans-02", KMeans(2)),
+            Step("strategies", Strategies()),
             Step("kmeans", KMeans()),
             Step("hdbscan", Hdbscan()),
             Step("tau", Tau(), scored),

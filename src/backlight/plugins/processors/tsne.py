@@ -1,4 +1,4 @@
-"""t-SNE picture of an embedding (van der Maaten & Hinton 2008), by scikit-learn: for the eye, not for measuring."""
+"""t-SNE picture of an embedding (van der Maaten & Hinton 2008), by scikit-learn: to see, not to measure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _WORTH_THREADS = 2000
 class TSne(Processor):
     """Lay samples out in the plane: embedding (N, m) -> projection (N, 2) float32.
 
-    perplexity: effective number of neighbours (> 0); at most (N - 1) / 3 is used. Below four samples they are put
+    perplexity: effective number of neighbours (> 0); at most (N - 1) / 3 is used. Below four samples they
+    are put
         on a line, in order.
     dimensions: leading coordinates used; -1 all.
     iterations: gradient steps (>= 250).
@@ -44,6 +45,7 @@ class TSne(Processor):
             raise RequestError(f"{self}: expected perplexity > 0, iterations >= 250 and dimensions >= -1")
 
     def __call__(self, *, embedding: Array) -> dict[str, Array]:
+        """Return the picture."""
         n = len(embedding)
         points = embedding if self.dimensions == -1 else embedding[:, : self.dimensions]
         if n < 4 or not np.ptp(points, axis=0).any():
@@ -55,7 +57,7 @@ class TSne(Processor):
             random_state=self.seed or 0,
             n_jobs=1,
         )
-        # A thousand steps of microseconds: other threads cost more in waiting than they bring, tenfold on a busy machine.
+        # A thousand steps of microseconds: more threads would wait, not work: tenfold time when busy.
         with threadpool_limits(1 if n < _WORTH_THREADS else None):
             projection = model.fit_transform(points.astype(np.float32))
         return {"projection": projection.astype(np.float32)}

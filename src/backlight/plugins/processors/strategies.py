@@ -1,0 +1,73 @@
+"""Strategies: the normalised cut, over several scales, that isolates what only some of a class's maps show.
+
+A shortcut taken for half of a class is the first cut of the graph, one taken for a twentieth of it comes
+after the class's own variety. So the graph is cut into 2, 3, … parts (k-means on as many row-normalised
+eigenvectors, Ng et al. 2001), every part is a candidate, and the one with the largest contrast
+(contrast.py) to the rest of the class is kept. The result has two clusters for every class, which makes tau
+comparable between classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors.contrast import effect
+from backlight.plugins.processors.kmeans import KMeans
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class Strategies(Processor):
+    """Split a class: features (N, D), embedding (N, m) -> labels (N,) int32, 1 = odd strategy, 0 = the rest.
+
+    All are 0 where there are too few samples for two parts. `scale` is the number of parts of the cut it
+    was found in.
+
+    finest: most parts the graph is cut into (>= 2).
+    smallest: least share of the samples that may be a strategy of their own, in (0, 0.5].
+    starts: k-means restarts per scale, of which the best is kept.
+    seed: of the starts; None takes the run's.
+    """
+
+    finest: int = 8
+    smallest: float = 0.02
+    starts: int = 5
+    seed: int | None = None
+
+    stage: ClassVar[Stage] = "clustering"
+    yields: ClassVar[tuple[str, ...]] = ("labels", "scale")
+
+    def __post_init__(self) -> None:
+        if self.finest < 2 or not 0 < self.smallest <= 0.5 or self.starts < 1:
+            raise RequestError(f"{self}: expected finest >= 2, smallest in (0, 0.5] and starts >= 1")
+
+    def __call__(self, *, features: Array, embedding: Array) -> dict[str, Any]:
+        """Return the part with the largest contrast over all scales."""
+        n = len(embedding)
+        least = max(4, int(np.ceil(self.smallest * n)))
+        best, labels, found = -np.inf, np.zeros(n, np.int32), 1
+        for scale in range(2, min(self.finest, embedding.shape[1]) + 1):
+            cut = KMeans(scale, starts=self.starts, seed=self.seed)(embedding=embedding)["labels"]
+            for part in np.unique(cut):
+                inside = cut == part
+                if least <= inside.sum() <= n - least:
+                    contrast = effect(features, inside).max()
+                    # A finer cut that leaves the part as it was changes its contrast by rounding only.
+                    if contrast > best * (1 + 1e-6) or best == -np.inf:
+                        best, labels, found = contrast, inside.astype(np.int32), scale
+        return {"labels": labels, "scale": found}
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the search for a strategy of its own."""
+    return [ProcessorSpec("strategies", Strategies)]
