@@ -235,12 +235,12 @@ class Interceptor(TorchFunctionMode):
         signal: Tensor = given["input"]
         map_: LinearMap = DenseMap()
         if function.kind == "convolution":
-            map_, uneven = convolution_map(given, transposed)
-            if uneven is not None:
-                signal = torch.nn.functional.pad(signal, uneven)
-                given |= {"padding": 0}
+            if signal.ndim == given["weight"].ndim - 1:  # a lone sample
+                batched = self._affine(function, (), given | {"input": signal.unsqueeze(0)})
+                return batched.squeeze(0)
+            map_ = convolution_map(given, transposed)
         with torch.no_grad():
-            output = function.functional(**(given | {"input": signal}))
+            output = function.functional(**given)
         return self._linear_map(
             function.name, function.kind, map_, signal, given["weight"], given["bias"], output
         )

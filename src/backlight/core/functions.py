@@ -175,10 +175,8 @@ def bind_batch_norm(
     return locals()
 
 
-def convolution_map(
-    arguments: dict[str, Any], transposed: bool
-) -> tuple[ConvolutionMap, tuple[int, ...] | None]:
-    """Return the map of a bound convolution, and the explicit padding of the input that an uneven "same" needs."""
+def convolution_map(arguments: dict[str, Any], transposed: bool) -> ConvolutionMap:
+    """Return the map of a bound convolution."""
     dims = arguments["weight"].ndim - 2
 
     def many(value: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -186,15 +184,16 @@ def convolution_map(
         return values * dims if len(values) == 1 else values
 
     stride, dilation = many(arguments["stride"]), many(arguments["dilation"])
-    padding, before = arguments["padding"], None
+    padding: Any = arguments["padding"]
+    uneven: tuple[int, ...] = ()
     if padding == "valid":
         padding = 0
     elif padding == "same":
         total = [d * (k - 1) for d, k in zip(dilation, arguments["weight"].shape[2:], strict=True)]
         if any(t % 2 for t in total):
-            before = tuple(n for t in reversed(total) for n in (t // 2, t - t // 2))
+            uneven = tuple(n for t in reversed(total) for n in (t // 2, t - t // 2))
             padding = 0
         else:
             padding = tuple(t // 2 for t in total)
     extra = many(arguments["output_padding"]) if transposed else ()
-    return ConvolutionMap(stride, many(padding), dilation, arguments["groups"], transposed, extra), before
+    return ConvolutionMap(stride, many(padding), dilation, arguments["groups"], transposed, extra, uneven)

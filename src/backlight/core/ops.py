@@ -1,10 +1,10 @@
-"""Operations as rules see them: where one ran, what went in and out, its linear map and that map's transpose."""
+"""Operations as rules see them: where one ran, what went in and out, its linear map and the map's transpose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -38,8 +38,8 @@ class Derived:
     """Tensors derived from parameters (merged, clipped, squared …), made once per explained model.
 
     A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an entry
-    keeps its sources alive, so that a storage is never mistaken for a later one at its address. Versions tell a
-    parameter that was changed in place.
+    keeps its sources alive, so that a storage is never mistaken for a later one at its address. Versions tell
+    a parameter that was changed in place (but not behind torch's back, through `.data`).
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Derived:
         return found[2]
 
     def sweep(self) -> None:
-        """Forget what was not used since the last sweep, such as values from weights computed anew for each batch."""
+        """Forget what was not used since the last sweep, such as values from weights made anew for each batch."""
         self._entries = {key: entry for key, entry in self._entries.items() if key in self._used}
         self._used = set()
 
@@ -80,6 +80,9 @@ class LinearMap(Protocol):
     def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
         """Return sᵀW, shaped like the input `like`."""
 
+    def on_inputs(self, values: Tensor) -> Tensor:
+        """Return (inputs,) values broadcastable over the input, e.g. one bound per channel."""
+
     def on_outputs(self, values: Tensor) -> Tensor:
         """Return (outputs,) values broadcastable over the output, e.g. a bias."""
 
@@ -99,6 +102,10 @@ class DenseMap:
         """Return s·W."""
         return s @ weight
 
+    def on_inputs(self, values: Tensor) -> Tensor:
+        """Return the values as they are: inputs are the last axis."""
+        return values
+
     def on_outputs(self, values: Tensor) -> Tensor:
         """Return the values as they are: outputs are the last axis."""
         return values
@@ -110,7 +117,10 @@ class DenseMap:
 
 @dataclass(frozen=True)
 class ConvolutionMap:
-    """Convolution or transposed convolution in one to three dimensions, zero padding."""
+    """Convolution or transposed convolution in one to three dimensions, zero padding.
+
+    uneven: zeros before and after each axis, last axis first, that an even kernel with padding "same" needs.
+    """
 
     stride: tuple[int, ...]
     padding: tuple[int, ...]
@@ -118,17 +128,26 @@ class ConvolutionMap:
     groups: int = 1
     transposed: bool = False
     output_padding: tuple[int, ...] = ()
+    uneven: tuple[int, ...] = ()
 
     def apply(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the convolution without bias."""
-        out: Tensor = torch.ops.aten.convolution(x, weight, None, *self._geometry())
+        padded = torch.nn.functional.pad(x, self.uneven) if self.uneven else x
+        out: Tensor = torch.ops.aten.convolution(padded, weight, None, *self._geometry())
         return out
 
     def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
         """Return the gradient of the convolution with respect to its input."""
+        padded = torch.nn.functional.pad(like, self.uneven) if self.uneven else like
         mask = [True, False, False]
-        grad: Tensor = torch.ops.aten.convolution_backward(s, like, weight, None, *self._geometry(), mask)[0]
-        return grad
+        grad: Tensor = torch.ops.aten.convolution_backward(s, padded, weight, None, *self._geometry(), mask)[
+            0
+        ]
+        return torch.nn.functional.pad(grad, tuple(-n for n in self.uneven)) if self.uneven else grad
+
+    def on_inputs(self, values: Tensor) -> Tensor:
+        """Return (C, 1, …)."""
+        return values.reshape(-1, *(1 for _ in self.stride))
 
     def on_outputs(self, values: Tensor) -> Tensor:
         """Return (C, 1, …)."""
@@ -152,7 +171,8 @@ class Op:
     """An executed operation: detached inputs and output, and the vector-Jacobian product of the operation itself.
 
     derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this execution,
-    shared by all targets.
+    shared by all targets. arguments: the call's arguments by name, for kinds whose rules need them
+    (normalisation, softmax, max-pool). origins: for products, which operation made each input (see core.lineage).
     """
 
     site: Site
@@ -161,6 +181,8 @@ class Op:
     derived: Derived
     pull: Callable[[Tensor], tuple[Tensor | None, ...]] | None = field(default=None, repr=False)
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    arguments: dict[str, Any] = field(default_factory=dict, repr=False)
+    origins: tuple[str, ...] = ()
 
     @property
     def input(self) -> Tensor:
@@ -232,7 +254,7 @@ class AffineOp(Op):
         return found
 
     def without(self, parameters: tuple[str, ...]) -> AffineOp:
-        """Return the operation with the named parameters ("weight", "bias") taken as zero, output recomputed."""
+        """Return the operation with the named parameters ("weight", "bias") taken as zero and its output then."""
         if "weight" not in parameters and ("bias" not in parameters or self.bias is None):
             return self
         key = f"without {parameters}"
@@ -250,11 +272,25 @@ class AffineOp(Op):
         return AffineOp(self.site, self.inputs, output, self.derived, map=self.map, weight=weight, bias=bias)
 
 
-def stabilize(z: Tensor, epsilon: float) -> Tensor:
-    """Return z + sgn(z)·epsilon with sgn(0) = +1, so that no denominator is zero."""
+Stabiliser = Literal["sign", "clip", "norm"]
+"""How a denominator is kept from zero: add ε, clip the magnitude at ε, or add ε times the sample's rms."""
+
+
+def stabilize(z: Tensor, epsilon: float, how: Stabiliser = "sign") -> Tensor:
+    """Return z kept from zero with its own sign, sgn(0) = +1; z unchanged for epsilon = 0.
+
+    how: "sign" z + sgn(z)·ε; "clip" sgn(z)·max(|z|, ε); "norm" z + sgn(z)·ε·rms(z), the mean being over each
+        sample.
+    """
     if epsilon == 0:
         return z
-    return z + torch.where(z < 0, -epsilon, epsilon).to(z.dtype)
+    # A zero-dimensional tensor of z's own type: as Python numbers, torch.where would round them to float32.
+    size = z.new_full((), epsilon)
+    if how == "clip":
+        return torch.where(z.abs() < size, torch.where(z < 0, -size, size), z)
+    if how == "norm":
+        size = size * z.square().mean(dim=tuple(range(1, z.ndim)), keepdim=True).sqrt()
+    return z + torch.where(z < 0, -size, size)
 
 
 def unbroadcast(tensor: Tensor, shape: torch.Size) -> Tensor:

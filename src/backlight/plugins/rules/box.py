@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backlight.core.errors import EngineError
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, stabilize
+from backlight.core.ops import AffineOp, ConvolutionMap, stabilize
 from backlight.core.rule import Rule
 
 
@@ -52,12 +52,13 @@ class Box(Rule):
         bound = torch.as_tensor(value, dtype=op.input.dtype, device=op.input.device)
         if bound.ndim == 0:
             return bound
-        channels = op.input.shape[1]
+        axis = 1 if isinstance(op.map, ConvolutionMap) else -1
+        channels = op.input.shape[axis]
         if bound.shape != (channels,):
             raise EngineError(
                 f"box rule at {op.site}: {name} has {tuple(bound.shape)} values, expected one or {channels} (channels)"
             )
-        return bound.reshape(-1, *(1 for _ in op.input.shape[2:]))
+        return op.map.on_inputs(bound)
 
 
 @hookimpl
