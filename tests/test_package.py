@@ -3,14 +3,18 @@
 import ast
 import importlib
 import inspect
+import itertools
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import backlight
 
@@ -141,6 +145,18 @@ def test_listing_stays_light_beside_slow_and_broken_distributions():
 def test_version_comes_from_the_metadata_alone():
     assert backlight.__version__ == metadata.version("backlight")
     assert "0.1.0" not in "".join(path.read_text(encoding="utf-8") for _, path in modules("backlight"))
+
+
+def test_every_dependency_is_pinned_to_a_version_it_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {canonicalize_name(p): v for p, _, v in (line.partition("==") for line in lines if line[0] != "#")}
+    assert all(pins.values())
+    assert "backlight" not in pins
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "backlight":
+            assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
 
 def test_public_names_are_one_list():

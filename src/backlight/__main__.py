@@ -2,4 +2,5 @@
 
 from backlight.app.cli import main
 
-main(prog_name="backlight")
+if __name__ == "__main__":
+    main(prog_name="backlight")

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from backlight.core import registry as module
-from backlight.core.errors import PluginError, RequestError
+from backlight.core.errors import FormatError, PluginError, RequestError
 from backlight.core.registry import (
     ALLOW_VARIABLE,
     BLOCK_VARIABLE,
@@ -431,6 +431,21 @@ def test_wrong_parameters_are_a_wrong_request(install, parameters, reason):
     install("good")
     with pytest.raises(RequestError, match=re.escape(reason)):
         Registry().create("processor", "scale", **parameters)
+
+
+def test_a_worded_refusal_of_a_factory_is_passed_on_as_it_is(write_dist):
+    source = hook("return [ProcessorSpec('picky', make)]") + (
+        "\nfrom backlight.core.errors import FormatError\n"
+        "def make(path=''):\n    raise FormatError('x.toml lacks the key rule')\n"
+    )
+    write_dist("picky", {P: "picky = m_picky"}, {"m_picky": source})
+    with pytest.raises(FormatError, match="^x.toml lacks the key rule$"):
+        Registry().create("processor", "picky")
+
+
+def test_a_mistyped_kind_is_named():
+    with pytest.raises(PluginError, match="unknown kind of plugin 'rules'; did you mean 'rule'"):
+        module.plugins("rules")
 
 
 def test_parameters_that_are_needed_are_named(write_dist):
