@@ -439,7 +439,7 @@ def test_a_worded_refusal_of_a_factory_is_passed_on_as_it_is(write_dist):
         "def make(path=''):\n    raise FormatError('x.toml lacks the key rule')\n"
     )
     write_dist("picky", {P: "picky = m_picky"}, {"m_picky": source})
-    with pytest.raises(FormatError, match="^x.toml lacks the key rule$"):
+    with pytest.raises(FormatError, match=r"^x\.toml lacks the key rule$"):
         Registry().create("processor", "picky")
 
 
