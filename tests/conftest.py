@@ -78,7 +78,8 @@ def write_dist(tmp_path: Path, on_path: Callable[[Path], Path]) -> Callable[...,
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Where a browser is required (in CI), a skipped browser test is a failed one."""
     report = yield
-    if report.skipped and item.get_closest_marker("browser") and os.environ.get("BACKLIGHT_REQUIRE_BROWSER"):
+    wanted = item.get_closest_marker("browser") and os.environ.get("BACKLIGHT_REQUIRE_BROWSER")
+    if wanted and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"browser test skipped where a browser is required: {report.longrepr}"
     return report
