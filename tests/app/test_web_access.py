@@ -12,6 +12,7 @@ from backlight.app.explorer.access import is_loopback
 from backlight.app.explorer.server import Server, new_token
 from backlight.app.web import explore, make_app
 from backlight.core.errors import RequestError
+from backlight.core.panel import selection
 from backlight.core.project import open_project
 
 
@@ -99,7 +100,7 @@ def select(explorer, indices):
         and not c["clientside_function"]
         and c["no_output"]
     )
-    value = {"scope": [], "indices": indices, "label": ""}
+    value = selection((), indices, "")
     inputs = [{"id": "store--selection", "property": "data", "value": value}]
     body = {
         "output": report["output"],

@@ -17,7 +17,7 @@ from backlight.app.explorer.catalogue import catalogue
 from backlight.app.explorer.guard import Guard
 from backlight.app.web import make_app
 from backlight.core.errors import FormatError, RequestError
-from backlight.core.panel import PanelContext, selection
+from backlight.core.panel import PanelContext, selected, selection
 from backlight.core.project import ANALYSIS_FILE, PROJECT_FILE, open_project
 from synthetic_run import write_run
 
@@ -99,7 +99,15 @@ def test_context_finds_categories_and_says_what_is_missing(project):
             context.category(*wrong)
     with pytest.raises(KeyError):
         context.store("sort")
-    assert selection(("a", "b", "c"), [3], "x") == {"scope": ["a", "b", "c"], "indices": [3], "label": "x"}
+
+
+def test_selections_are_compact_and_read_back():
+    chosen = selection(("a", "b", "c"), [3, 70000], "x")
+    assert (chosen["scope"], chosen["label"]) == (["a", "b", "c"], "x")
+    assert selected(chosen).tolist() == [3, 70000]
+    assert selected(selection((), [], "")).tolist() == selected(None).tolist() == []
+    with pytest.raises(RequestError, match="array type"):
+        selected({"indices": {"dtype": "O", "bdata": ""}})
 
 
 def test_command_refuses_what_cannot_be_explored(run, tmp_path):

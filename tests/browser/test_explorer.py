@@ -55,6 +55,18 @@ def test_box_selection_fills_the_grid(page):
     assert sum(len(rows) for rows in page.map_data("trace.selectedpoints || []")) == len(expected)
 
 
+def test_a_second_box_may_start_inside_the_first(page):
+    points = page.drawn()
+    x0, y0, x1, y1 = around(points, MARKED_INDICES)
+    page.drag(x0, y0, x1, y1)
+    page.wait(lambda: len(page.explorer.selection) >= MARKED)
+    outline = "document.querySelectorAll('.map .selectionlayer path').length"
+    page.wait(lambda: page.driver.execute_script(f"return {outline}") == 0, "the outline stayed")
+    inner = ((x0 + x1) / 2, (y0 + y1) / 2, x1, y1)
+    page.drag(*inner)
+    page.wait(lambda: page.explorer.selection == inside(points, inner), "the second selection is another")
+
+
 def test_lasso_then_double_click_clears(page):
     points = page.drawn()
     x0, y0, x1, y1 = around(points, MARKED_INDICES)

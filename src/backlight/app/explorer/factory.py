@@ -15,7 +15,7 @@ from backlight.app.explorer.images import image_routes
 from backlight.app.explorer.layout import CONTROLS, Card, page
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
-from backlight.core.panel import PanelContext
+from backlight.core.panel import PanelContext, selected
 from backlight.core.project import Project
 from backlight.core.registry import registry
 
@@ -150,4 +150,4 @@ def _choose(app: Dash) -> None:
 def _report(app: Dash, on_selection: OnSelection) -> None:
     @app.callback(Input("store--selection", "data"), prevent_initial_call=True)
     def report(selection: dict[str, Any] | None) -> None:
-        on_selection([int(i) for i in selection["indices"]] if selection else [])
+        on_selection(selected(selection).tolist())

@@ -69,7 +69,7 @@ class Clusters(Panel):
             cluster = int(ctx.triggered_id["index"])
             found = context.category(project, analysis, category)
             members = found.index[_without_gaps(found.clusters(clustering)) == cluster]
-            return selection((project, analysis, category), members.tolist(), cluster_name(cluster))
+            return selection((project, analysis, category), members, cluster_name(cluster))
 
         callback.clientside(
             MARK_CHOSEN,
@@ -95,6 +95,11 @@ def suspicious(category: Category, clustering: str) -> int | None:
     return int(recorded["suspicious_cluster"])
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent; a small one is not rounded to nothing."""
+    return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
+
+
 def _without_gaps(ids: Any) -> Any:
     """Return cluster ids with every negative one as noise."""
     return np.where(ids < 0, NOISE, ids)
@@ -112,7 +117,7 @@ def _button(context: PanelContext, cluster: int, size: int, total: int, marked: 
             ),
             html.Span("suspicious", className="badge-quiet") if marked else None,
             html.Span(f"{size:,}", className="number"),
-            html.Span(f"{share:.0%}", className="number quiet"),
+            html.Span(percent(share), className="number quiet"),
             html.Span(className="share", style={"width": f"{share:.1%}", "backgroundColor": colour}),
         ],
         id=context.item("cluster", cluster),

@@ -1,10 +1,16 @@
 (() => {
   const DRAWN = "drawn on the map";
 
-  // A selection drawn here is shown already; drawing the points again would only take time.
-  const shown = (selection) =>
-    selection && selection.label === DRAWN &&
-    window.dash_clientside.callback_context.triggered.every(({ prop_id }) => prop_id === "store--selection.data");
+  // A selection drawn here is shown already; drawing the points again would only take time. Its outline goes,
+  // because a drag that starts inside it would move it instead of drawing another.
+  const shown = (selection) => {
+    const { triggered } = window.dash_clientside.callback_context;
+    if (!selection || selection.label !== DRAWN) return false;
+    if (!triggered.every(({ prop_id }) => prop_id === "store--selection.data")) return false;
+    const map = document.querySelector("#embedding--graph .js-plotly-plot");
+    setTimeout(() => window.Plotly.relayout(map, { selections: [] }), 250);
+    return true;
+  };
 
   const ready = (points, groups) => points && groups && backlight.same(points.scope, groups.scope);
 
@@ -42,7 +48,7 @@
   const figure = (points, groups, selection) => {
     if (!ready(points, groups) || shown(selection)) return window.dash_clientside.no_update;
     const [x, y, index, ids] = [points.x, points.y, points.index, groups.ids].map(backlight.array);
-    const chosen = selection && backlight.same(selection.scope, points.scope) ? new Set(selection.indices) : null;
+    const chosen = selection && backlight.same(selection.scope, points.scope) ? new Set(backlight.array(selection.indices)) : null;
     const rows = rowsOf(ids, groups.clusters);
     const data = groups.clusters.map(({ id, name, colour }) => {
       const mine = rows.get(id);
@@ -66,8 +72,8 @@
     // Redrawing without the outline of a selection reports one without points; only a person draws or clears.
     if (selected && !selected.range && !selected.lassoPoints) return window.dash_clientside.no_update;
     if (!selected || !selected.points.length) return null;
-    const indices = selected.points.map((point) => point.customdata).sort((a, b) => a - b);
-    return { scope: points.scope, indices, label: DRAWN };
+    const indices = Uint32Array.from(selected.points, (point) => point.customdata).sort();
+    return { scope: points.scope, indices: backlight.pack(indices), label: DRAWN };
   };
 
   const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.01 ? 1 : 0)} %`;

@@ -138,7 +138,7 @@ class Overview(Panel):
             row = read_row(found)
             if row.suspect is None or row.clustering is None:
                 return found.id, no_update, None
-            members = found.index[found.clusters(row.clustering) == row.suspect[0]].tolist()
+            members = found.index[found.clusters(row.clustering) == row.suspect[0]]
             return (
                 found.id,
                 row.clustering,

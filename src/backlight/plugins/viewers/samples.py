@@ -91,12 +91,13 @@ class Samples(Panel):
     def _choose_page(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
             f"""(selection, back, forward, shown) => {{
-                if (!selection || !selection.indices.length) return [null, "", "", true];
+                const chosen = selection ? backlight.array(selection.indices) : [];
+                if (!chosen.length) return [null, "", "", true];
                 const turn = {{"{context.id("previous")}": -1, "{context.id("next")}": 1}};
                 const step = turn[window.dash_clientside.callback_context.triggered_id] || 0;
-                const total = selection.indices.length, pages = Math.ceil(total / {PER_PAGE});
+                const total = chosen.length, pages = Math.ceil(total / {PER_PAGE});
                 const page = step && shown ? (shown.page + step + pages) % pages : 0;
-                const indices = selection.indices.slice(page * {PER_PAGE}, (page + 1) * {PER_PAGE});
+                const indices = [...chosen.slice(page * {PER_PAGE}, (page + 1) * {PER_PAGE})];
                 const count = `${{total.toLocaleString("en")}} · ${{selection.label}}`;
                 return [{{page, indices, project: selection.scope[0]}}, count,
                         `${{page + 1}} of ${{pages}}`, pages < 2];

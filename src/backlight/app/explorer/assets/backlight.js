@@ -35,6 +35,14 @@ const ARRAYS = {
 backlight.array = ({ dtype, bdata }) =>
   new ARRAYS[dtype](Uint8Array.from(atob(bdata), (character) => character.charCodeAt(0)).buffer);
 
+// The compact form of whole numbers >= 0, such as dataset indices.
+backlight.pack = (numbers) => {
+  const bytes = new Uint8Array(Uint32Array.from(numbers).buffer);
+  const parts = [];
+  for (let k = 0; k < bytes.length; k += 0x2000) parts.push(String.fromCharCode(...bytes.subarray(k, k + 0x2000)));
+  return { dtype: "u4", bdata: btoa(parts.join("")) };
+};
+
 backlight.imageUrl = (project, index, colour) => {
   const query = colour.mode === "input" ? { mode: "input" } : colour;
   return `/image/${encodeURIComponent(project)}/${index}.png?${new URLSearchParams(query)}`;
