@@ -44,7 +44,7 @@ def digest_value(value: Any) -> str:
                 "an array of Python objects has no digest; expected numbers, booleans or strings"
             )
         array = np.ascontiguousarray(value)
-        data = hashlib.blake2b(memoryview(array.reshape(-1)).cast("B"), digest_size=20).hexdigest()
+        data = hashlib.blake2b(array.data, digest_size=20).hexdigest()
         return digest_text("array", array.dtype.str, str(np.shape(value)), data)
     if sp.issparse(value):
         entries = value.tocoo()

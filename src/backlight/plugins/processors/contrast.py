@@ -66,7 +66,8 @@ def effect(features: Array, inside: Array) -> Array:
     """Return (D,) standardised differences of the means inside and outside."""
     a, b = features[inside].astype(np.float64), features[~inside].astype(np.float64)
     variance = (a.var(axis=0) * len(a) + b.var(axis=0) * len(b)) / len(features)
-    scale = np.sqrt(variance + max(variance.mean(), np.finfo(np.float64).tiny))
+    resolution = float(np.finfo(np.float32).eps) * max(float(np.abs(features).max()), 1e-30)
+    scale = np.sqrt(variance + variance.mean() + resolution**2)  # equal maps differ by rounding only
     return (a.mean(axis=0) - b.mean(axis=0)) / scale
 
 

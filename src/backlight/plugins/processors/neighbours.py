@@ -52,16 +52,14 @@ class Knn(Processor):
             )
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
-        """Find the neighbours block by block."""
+        """Find the neighbours tile by tile."""
         points = _prepare(features, self.metric)
         k = max(0, min(self.k, len(points) - 1))
         if k == 0:
-            return {
-                "neighbours": np.zeros((len(points), 0), np.int32),
-                "distances": np.zeros((len(points), 0), np.float32),
-            }
+            none = np.zeros((len(points), 0))
+            return {"neighbours": none.astype(np.int32), "distances": none.astype(np.float32)}
         unique, group = _without_duplicates(points)
-        if len(unique) == len(points):
+        if unique is points:
             neighbours, squared = _nearest(points, k)
         else:
             neighbours, squared = _with_duplicates(unique, group, k)
@@ -78,17 +76,15 @@ def _prepare(features: Array, metric: Metric) -> Array:
         raise RequestError(
             f"knn: {len(bad)} of {len(features)} samples are not finite, the first in row {bad[0]}"
         )
-    points = np.array(features, dtype=np.float32, order="C")
     if metric == "euclidean":
-        points -= points.mean(axis=0) if len(points) else 0  # same distances, less cancellation
-    else:
-        if metric == "correlation":
-            points -= points.mean(axis=1, keepdims=True)
-        length = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
-        if not length.all():
-            raise RequestError(f"knn: {metric} distance is undefined for {(length == 0).sum()} constant rows")
-        points /= length[:, None]
-    points += 0.0  # no -0.0, so that equal rows are equal bytes
+        return np.ascontiguousarray(features, dtype=np.float32)
+    points = np.array(features, dtype=np.float32, order="C")
+    if metric == "correlation":
+        points -= points.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
+    if not length.all():
+        raise RequestError(f"knn: {metric} distance is undefined for {(length == 0).sum()} constant rows")
+    points /= length[:, None]
     return points
 
 
@@ -105,15 +101,16 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     By row, then distance, then column; exact for the pairs listed.
     """
     n, d = points.shape
-    norms = np.einsum("ij,ij->i", points, points)
+    centred = points - points.mean(axis=0)  # the same distances with less cancellation, for selection only
+    norms = np.einsum("ij,ij->i", centred, centred)
     margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
-    approximate, index = _select(points, norms, min(n - 1, k + _SPARE))
+    approximate, index = _select(centred, norms, min(n - 1, k + _SPARE))
     limit = np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin
     row, column = np.nonzero(approximate <= limit[:, None])
     column = index[row, column]
     crowded = np.flatnonzero(approximate.max(axis=1) <= limit) if index.shape[1] < n - 1 else np.zeros(0, int)
     if len(crowded):  # more points within the margin than were kept: look at all of them
-        extra_row, extra_column = _within(points, norms, crowded, limit)
+        extra_row, extra_column = _within(centred, norms, crowded, limit)
         other = ~np.isin(row, crowded)
         row, column = np.concatenate([row[other], extra_row]), np.concatenate([column[other], extra_column])
     squared = _pair_distances(points, row, column)
@@ -180,14 +177,15 @@ def _pair_distances(points: Array, left: Array, right: Array) -> Array:
 
 
 def _without_duplicates(points: Array) -> tuple[Array, Array]:
-    """Return the different points and, for every point, which of them it is."""
-    bits = points.view(np.uint32)
-    keys = bits @ np.random.default_rng(0).integers(1, 2**32, points.shape[1], dtype=np.uint32)
+    """Return the different points, `points` itself if all are, and for every point which of them it is."""
+    weights = np.random.default_rng(0).integers(1, 2**32, points.shape[1], dtype=np.uint32)
+    blocks = (points[start : start + _TILE] + 0.0 for start in range(0, len(points), _TILE))  # -0.0 is 0.0
+    keys = np.concatenate([block.view(np.uint32) @ weights for block in blocks])
     if len(np.unique(keys)) == len(points):  # different hashes: nothing to compare
         return points, np.arange(len(points))
-    rows = points.view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
+    rows = (points + 0.0).view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
     _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-    return points[first], group
+    return (points, group) if len(first) == len(points) else (points[first], group)
 
 
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:

@@ -81,6 +81,11 @@ class Normalise(Processor):
         maps = _maps(relevance)
         flat = maps.reshape(len(maps), int(np.prod(maps.shape[1:])))
         peak = np.abs(flat).max(axis=1, initial=0.0, keepdims=True)
+        bad = np.flatnonzero(~np.isfinite(peak))
+        if len(bad):
+            raise RequestError(
+                f"normalise: {len(bad)} of {len(maps)} maps are not finite, the first in row {bad[0]}"
+            )
         # Dividing by the peak first keeps sums of huge or subnormal maps inside float32.
         unit = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
         if self.by == "sum":

@@ -1,9 +1,9 @@
 """Laplacian -> its m smallest eigenpairs, ascending: the spectral embedding (Ng, Jordan & Weiss 2001).
 
 The eigenvectors of eigenvalue 0 are known without a solver: one per connected component, proportional to
-√degree on it. They are taken out of the problem by deflation, M = I − L − 2UUᵀ, which leaves −1 in their
-place; the rest are the largest *algebraic* eigenvalues of M. A Krylov solver therefore never meets the
-multiple eigenvalue it may miss.
+√degree on it. They are taken out of the problem by deflation, M = I − L − 3UUᵀ, which moves them to −2, below
+all others; the rest are the largest *algebraic* eigenvalues of M. So a Krylov solver never meets the multiple
+eigenvalue that it may miss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
@@ -85,16 +84,16 @@ def _null_space(laplacian: sp.csr_array, degree: Array, m: int) -> Array:
 def _dense(laplacian: sp.csr_array, null: Array, m: int) -> tuple[Array, Array]:
     """Return the m smallest eigenpairs outside the null space, with LAPACK."""
     n = laplacian.shape[0]
-    operator = np.eye(n) - laplacian.toarray() - 2 * null @ null.T
-    values, vectors = scipy.linalg.eigh((operator + operator.T) / 2, subset_by_index=(n - m, n - 1))
-    return vectors[:, ::-1], 1 - values[::-1]
+    operator = np.eye(n) - laplacian.toarray() - 3 * null @ null.T
+    values, vectors = np.linalg.eigh((operator + operator.T) / 2)
+    return vectors[:, ::-1][:, :m], 1 - values[::-1][:m]
 
 
 def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Array, Array]:
     """Return the m smallest eigenpairs outside the null space, with ARPACK."""
     n = laplacian.shape[0]
     operator = LinearOperator(
-        (n, n), matvec=lambda x: x - laplacian @ x - 2 * (null @ (null.T @ x)), dtype=np.float64
+        (n, n), matvec=lambda x: x - laplacian @ x - 3 * (null @ (null.T @ x)), dtype=np.float64
     )
     start = np.random.default_rng(seed).standard_normal(n)
     values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=min(n, max(2 * m + 1, m + 32)))

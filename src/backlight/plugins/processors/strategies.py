@@ -54,7 +54,7 @@ class Strategies(Processor):
         """Return the part with the largest contrast over all scales."""
         n = len(embedding)
         least = max(4, int(np.ceil(self.smallest * n)))
-        best, labels, found = -np.inf, np.zeros(n, np.int32), 1
+        best, labels, found = 1e-3, np.zeros(n, np.int32), 1  # less is no contrast at all
         for scale in range(2, min(self.finest, embedding.shape[1]) + 1):
             cut = KMeans(scale, starts=self.starts, seed=self.seed)(embedding=embedding)["labels"]
             for part in np.unique(cut):
@@ -62,7 +62,7 @@ class Strategies(Processor):
                 if least <= inside.sum() <= n - least:
                     contrast = effect(features, inside).max()
                     # A finer cut that leaves the part as it was changes its contrast by rounding only.
-                    if contrast > best * (1 + 1e-6) or best == -np.inf:
+                    if contrast > best * (1 + 1e-6):
                         best, labels, found = contrast, inside.astype(np.int32), scale
         return {"labels": labels, "scale": found}
 

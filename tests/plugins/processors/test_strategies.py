@@ -1,0 +1,55 @@
+"""Strategies: the odd one is found at its scale, large or small, and nothing breaks without one."""
+
+import numpy as np
+import pytest
+
+from backlight.core.errors import RequestError
+from backlight.core.pipeline import pipeline
+from backlight.plugins.processors.strategies import Strategies
+
+
+def maps(n, odd, seed=0, side=16):
+    """Return n maps of a shape that shifts and bends, the first `odd` of which also look at a corner."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    relevance = np.abs(rng.normal(0, 0.02, (n, 1, side, side))).astype(np.float32)
+    for i in range(n):
+        row, column, slant, width = rng.uniform([8, 8, -0.3, 1.2], [10, 10, 0.3, 1.8])
+        relevance[i, 0] += np.exp(-(((y - row) / 3) ** 2) - ((x - column - slant * (y - row)) / width) ** 2)
+    relevance[:odd, 0, :2, :2] += rng.uniform(0.6, 1.2, (odd, 1, 1)).astype(np.float32)
+    order = rng.permutation(n)
+    return relevance[order], order < odd
+
+
+@pytest.mark.parametrize("odd", [20, 60, 100])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_strategy_of_a_tenth_or_half_of_the_class_is_isolated(odd, seed):
+    relevance, truth = maps(200, odd, seed)
+    labels = pipeline("spray", until="strategies")(relevance, seed=seed).cluster["strategies"]
+    hits = (truth & (labels == 1)).sum()
+    assert 2 * hits / (truth.sum() + (labels == 1).sum()) >= 0.95
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_too_few_samples_are_all_the_rest(n):
+    found = Strategies()(features=np.eye(8)[:n], embedding=np.eye(8)[:n, : max(n, 0)])
+    assert found["labels"].tolist() == [0] * n
+
+
+def test_equal_maps_are_all_the_rest():
+    assert not Strategies()(features=np.ones((40, 3)), embedding=np.ones((40, 4)))["labels"].any()
+
+
+def test_a_strategy_has_at_least_the_smallest_share():
+    relevance, _ = maps(200, 10)
+    labels = (
+        pipeline("spray", until="strategies")
+        .replace({"strategies.smallest": 0.2})(relevance)
+        .cluster["strategies"]
+    )
+    assert 40 <= labels.sum() <= 160
+
+
+def test_bad_parameters_are_refused():
+    with pytest.raises(RequestError, match="expected finest >= 2"):
+        Strategies(finest=1)
