@@ -90,9 +90,8 @@ def sizes(category: Category, clustering: str) -> list[tuple[int, int]]:
 def suspicious(category: Category, clustering: str) -> int | None:
     """Return the cluster that the analysis marked in this clustering, or None."""
     recorded = category.attributes
-    if str(recorded.get("suspicious_clustering", "")) != clustering or "suspicious_cluster" not in recorded:
-        return None
-    return int(recorded["suspicious_cluster"])
+    cluster = int(recorded.get("suspicious_cluster", NOISE))
+    return cluster if cluster != NOISE and recorded.get("suspicious_clustering") == clustering else None
 
 
 def percent(share: float) -> str:

@@ -13,7 +13,7 @@ from backlight.core.errors import BacklightError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection
 from backlight.core.project import Category
-from backlight.plugins.viewers.palette import cluster_colour, cluster_name
+from backlight.plugins.viewers.palette import NOISE, cluster_colour, cluster_name
 
 NOTHING = "–"
 
@@ -184,9 +184,9 @@ def read_row(category: Category) -> Row:
 
 
 def _suspect(category: Category, clustering: str) -> tuple[int, int, float | None] | None:
-    if not clustering or "suspicious_cluster" not in category.attributes:
+    cluster = int(category.attributes.get("suspicious_cluster", NOISE))
+    if not clustering or cluster == NOISE:
         return None
-    cluster = int(category.attributes["suspicious_cluster"])
     size = int(np.sum(category.clusters(clustering) == cluster))
     return (cluster, size, _of_cluster(category, "purity", cluster)) if size else None
 
