@@ -373,6 +373,15 @@ def test_composites_and_rules_share_a_group_but_not_a_kind(install, write_dist):
     assert "hidden" not in registry.names("rule")
 
 
+def test_loading_one_kind_imports_its_group_only_and_finds_hidden_ones(install, write_dist):
+    install("good")
+    source = hook("return [CompositeSpec('hidden', dict)]", "provide_rules")
+    write_dist("elsewhere", {"backlight.rules": "hidden = m_hidden"}, {"m_hidden": source})
+    composites = Registry().plugins("composite", load=True)
+    assert {p.name: p.state for p in composites}.items() >= {"hidden": "loaded", "soft": "loaded"}.items()
+    assert not {"bl_good.processors", "bl_good.viewers"} & set(sys.modules)
+
+
 # --- block and allow
 
 

@@ -104,7 +104,7 @@ class Registry:
     def plugins(self, kind: Kind | None = None, *, load: bool = False) -> tuple[Plugin, ...]:
         """Return one record for each installed plugin, by kind and name; `load` imports them first."""
         if load:
-            self.load_all()
+            self.load_all(kind)
         records = [self._record(entry) for entry in self.entries(kind)]
         order = get_args(Kind)
         return tuple(sorted(records, key=lambda p: (order.index(p.kind), p.name, p.dist, p.module)))
@@ -155,9 +155,11 @@ class Registry:
         return self._specs[entry]
 
     def load_all(self, kind: Kind | None = None) -> None:
-        """Load every usable entry; failures are remembered, not raised."""
-        for entry in self.entries(kind):
-            if not self._blocked(entry) and entry not in self._specs and entry not in self._failures:
+        """Load every usable entry, or those of the group of one kind; failures are remembered, not raised."""
+        group = _group(kind) if kind else None
+        for entry in self.entries():
+            known = entry in self._specs or entry in self._failures
+            if group in (None, entry.group) and not known and not self._blocked(entry):
                 self._attempt(entry)
 
     def name_of(self, kind: Kind, factory: object) -> str | None:

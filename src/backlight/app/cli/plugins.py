@@ -36,7 +36,7 @@ def command(ctx: click.Context, kind: Kind | None, as_json: bool, load: bool, br
         if kind or as_json or load or broken:
             raise click.UsageError(f"options of `plugins {ctx.invoked_subcommand}` come after it", ctx)
         return
-    found = [p for p in registry().plugins(load=load or broken) if kind in (None, p.kind)]
+    found = list(registry().plugins(kind, load=load or broken))
     if broken:
         found = [p for p in found if p.problem]
     if as_json:
