@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,6 +20,7 @@ from backlight.app.web import make_app
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.panel import PanelContext, selected, selection
 from backlight.core.project import ANALYSIS_FILE, PROJECT_FILE, open_project
+from backlight.core.registry import Registry
 from synthetic_run import write_run
 
 
@@ -120,6 +122,49 @@ def test_command_refuses_what_cannot_be_explored(run, tmp_path):
     (run / PROJECT_FILE).write_text("project: 3")
     assert isinstance(CliRunner().invoke(command, [str(run)]).exception, FormatError)
     assert CliRunner().invoke(command, [str(run), "--port", "70000"]).exit_code == 2
+
+
+HELLO = """
+from dataclasses import dataclass
+from dash import Input, Output, html
+from backlight.core.hookspecs import PanelSpec, hookimpl
+from backlight.core.panel import Panel
+
+@dataclass(frozen=True)
+class Hello(Panel):
+    title = "Hello"
+    def layout(self, context):
+        return html.Div("from elsewhere", id=context.id("text"))
+    def callbacks(self, callback, context):
+        @callback(Output(context.id("text"), "children"), Input(context.store("category"), "data"))
+        def show(category):
+            return f"looking at {category}"
+
+@hookimpl
+def provide_panels():
+    return [PanelSpec("hello", Hello)]
+"""
+
+
+def test_a_third_partys_panel_appears_by_being_installed(project, write_dist, monkeypatch):
+    write_dist("hello_panel", {"backlight.viewers": "hello = hello_panel"}, {"hello_panel": HELLO})
+    monkeypatch.setattr("backlight.app.explorer.factory.registry", Registry)
+    client = make_app([project]).server.test_client()
+    assert "from elsewhere" in client.get("/_dash-layout").text
+    assert "hello--text.children" in client.get("/_dash-dependencies").text
+
+
+def test_command_says_in_one_line_that_its_port_is_taken(run):
+    code = "from backlight.app.cli import main; main()"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        line = [sys.executable, "-c", code, "explore", str(run), "--port", port, "--no-browser"]
+        result = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert f"port {port}" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_command_prints_its_address_and_stops_on_interrupt(run):

@@ -37,7 +37,7 @@ class Sample:
 
 def probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
     """Return class probabilities (n, K) of model outputs (n, K), which may be probabilities already."""
-    values = np.nan_to_num(np.asarray(outputs, dtype=np.float64))
+    values = np.clip(np.nan_to_num(np.asarray(outputs, dtype=np.float64)), -1e100, 1e100)
     if values.size and values.min() >= 0 and np.allclose(values.sum(axis=1), 1.0, atol=1e-3):
         return values
     shifted = np.exp(values - values.max(axis=1, keepdims=True, initial=-np.inf))

@@ -22,7 +22,7 @@ NOTHING = "–"
 class Row:
     """One class in the table; None where the analysis recorded nothing.
 
-    tau: how separable its clusters are. gap: number of clusters the eigengap suggests.
+    tau: how separable its clusters are; baseline: the same by chance. gap: clusters the eigengap suggests.
     suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
     """
 
@@ -30,6 +30,7 @@ class Row:
     name: str
     size: int
     tau: float | None = None
+    baseline: float | None = None
     gap: int | None = None
     clusters: int | None = None
     clustering: str | None = None
@@ -176,6 +177,7 @@ def read_row(category: Category) -> Row:
         name=category.name,
         size=len(category.index),
         tau=_finite(scores.get("tau")),
+        baseline=_finite(recorded.get("baseline")),
         gap=int(scores["eigengap"]) if "eigengap" in scores else None,
         clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
         clustering=clustering or None,
@@ -229,10 +231,11 @@ def _heading(context: PanelContext, column: Column) -> html.Button:
 
 def _row(context: PanelContext, row: Row, scale: float) -> html.Tr:
     tau = NOTHING if row.tau is None else f"{row.tau:.2f}"
+    chance = "" if row.baseline is None else f"{row.baseline:.2f} by chance"
     bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, row.tau or 0.0) / scale:.0f}%"})
     cells = [
         html.Td(html.Button(row.name, className="link", title=row.name), className="name"),
-        html.Td([html.Span(tau), html.Span(bar, className="track")], className="number tau"),
+        html.Td([html.Span(tau), html.Span(bar, className="track")], className="number tau", title=chance),
         html.Td(f"{row.size:,}", className="number"),
         html.Td(NOTHING if row.gap is None else str(row.gap), className="number"),
         html.Td(_suspect_cell(row), className="suspect"),
