@@ -1,7 +1,8 @@
 """Composites: which rule explains which operation, as plain, hashable, serialisable data.
 
 The first entry whose matcher fits an operation decides. `BASE` closes every preset: activations pass relevance,
-sums and average pools share it in proportion, a product of two signals halves it.
+sums and average pools share it in proportion, a product gives it to the signal rather than to its gate (attention
+weights are gates too), normalisations count their scale as a constant.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from backlight.core.errors import RequestError, unknown
 from backlight.core.registry import check_parameters, registry
@@ -35,8 +36,8 @@ class Match:
     module: class name of the executing module, e.g. "Conv2d".
     name: glob on the executing module's path, e.g. "layer4.*".
     regex: regular expression that must match the whole path.
-    position: index among the executed operations that the entry's other fields fit, in execution order
-        (0 is the first).
+    position: index among the executed operations that the entry's other fields fit, in execution order; 0 or
+        "first" is the first, -1 or "last" the last.
     predicate: called with the operation's Site; not serialisable.
     """
 
@@ -44,14 +45,19 @@ class Match:
     module: str | None = None
     name: str | None = None
     regex: str | None = None
-    position: int | None = None
+    position: int | Literal["first", "last"] | None = None
     predicate: Callable[[Site], bool] | None = None
 
     def __post_init__(self) -> None:
         if self.kind is not None and self.kind not in (*KINDS, "affine"):
             raise RequestError(f"composite entry has {unknown('kind', self.kind, (*KINDS, 'affine'))}")
-        if self.position is not None and self.position < 0:
-            raise RequestError(f"composite entry has position {self.position}, expected 0 or more")
+        if isinstance(self.position, str):
+            places = {"first": 0, "last": -1}
+            if self.position not in places:
+                raise RequestError(f"composite entry has {unknown('position', self.position, places)}")
+            object.__setattr__(self, "position", places[self.position])
+        if self.position is not None and type(self.position) is not int:
+            raise RequestError(f"composite entry has position {self.position!r}, expected a whole number")
         if self.regex is not None:
             try:
                 re.compile(self.regex)
@@ -59,6 +65,11 @@ class Match:
                 raise RequestError(
                     f"composite entry has the invalid regex {self.regex!r}: {error}"
                 ) from error
+
+    @property
+    def place(self) -> int | None:
+        """The position as a number, negative from the end."""
+        return self.position if isinstance(self.position, int) else None
 
     def fits(self, site: Site) -> bool:
         """Say whether everything but `position` fits the operation at `site`."""
@@ -83,7 +94,7 @@ class Entry:
     @classmethod
     def of(cls, rule: str | Rule, match: Match | None = None, **parameters: Any) -> Entry:
         """Build an entry, making sequence-valued parameters hashable."""
-        frozen = tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in parameters.items()))
+        frozen = tuple(sorted((k, _frozen(v)) for k, v in parameters.items()))
         return cls(match or Match(), rule, frozen)
 
     def build(self) -> Rule:
@@ -96,10 +107,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Composite:
-    """An ordered list of entries; the first that fits an operation decides its rule."""
+    """An ordered list of entries; the first that fits an operation decides its rule.
+
+    start: what the backward pass starts from: the explained "value", which relevance shares out, or its "slope",
+        for modified gradients.
+    """
 
     entries: tuple[Entry, ...]
     name: str = "custom"
+    start: Literal["value", "slope"] = "value"
+
+    def __post_init__(self) -> None:
+        if self.start not in ("value", "slope"):
+            raise RequestError(f"composite has {unknown('start', str(self.start), ('value', 'slope'))}")
 
     def after(self, *entries: Entry) -> Composite:
         """Return this composite with `entries` in front."""
@@ -107,7 +127,8 @@ class Composite:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `composite` reads back; RequestError for predicates and unregistered rules."""
-        return {"name": self.name, "base": False, "entries": [_entry_to_dict(e) for e in self.entries]}
+        start = {} if self.start == "value" else {"start": self.start}
+        return {"name": self.name, **start, "base": False, "entries": [_entry_to_dict(e) for e in self.entries]}
 
 
 BASE = (
@@ -116,7 +137,10 @@ BASE = (
     Entry.of("norm", Match(kind="average-pool")),
     Entry.of("pass", Match(kind="batch-norm")),
     Entry.of("pass", Match(kind="scale")),
-    Entry.of("half", Match(kind="product")),
+    Entry.of("gate", Match(kind="product")),
+    Entry.of("gate", Match(kind="matmul")),
+    Entry.of("softmax", Match(kind="softmax")),
+    Entry.of("normalisation", Match(kind="normalisation")),
 )
 
 
@@ -125,7 +149,7 @@ def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: 
 
     A rule's name means that rule on every operation it takes, over the common base. A mapping has `entries`
     (each with `rule`, the rule's parameters, and matcher fields), optionally `extends` (a preset they go in
-    front of, with `parameters`), `name`, and `base` (default true: close with the common base).
+    front of, with `parameters`), `name`, `start`, and `base` (default true: close with the common base).
     """
     if isinstance(source, Composite):
         return source
@@ -173,16 +197,27 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Composite:
-    known = ("name", "extends", "parameters", "base", "entries")
+    known = ("name", "extends", "parameters", "base", "start", "entries")
     for key in data:
         if key not in known:
             raise RequestError(f"composite has {unknown('key', key, known)}")
-    entries = tuple(_entry_from_dict(number, e) for number, e in enumerate(data.get("entries", ())))
+    listed = data.get("entries", ())
+    if not isinstance(listed, (list, tuple)):
+        raise RequestError(f"composite has entries of type {type(listed).__name__}, expected a list")
+    entries = tuple(_entry_from_dict(number, e) for number, e in enumerate(listed))
     name = str(data.get("name", "custom"))
     if "extends" in data:
-        preset = composite(str(data["extends"]), **data.get("parameters", {}))
-        return replace(preset.after(*entries), name=name)
-    return Composite((*entries, *BASE) if data.get("base", True) else entries, name)
+        parameters = {k: _frozen(v) for k, v in dict(data.get("parameters", {})).items()}
+        preset = composite(str(data["extends"]), **parameters)
+        return replace(preset.after(*entries), name=name, start=data.get("start", preset.start))
+    if not entries:
+        raise RequestError("composite has no entries and extends no preset, so it would match nothing")
+    closed = (*entries, *BASE) if data.get("base", True) else entries
+    return Composite(closed, name, data.get("start", "value"))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _entry_from_dict(number: int, data: Any) -> Entry:

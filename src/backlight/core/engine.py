@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,15 +30,21 @@ from backlight.core.functions import (
     bind_batch_norm,
     bind_convolution,
     bind_linear,
+    bind_named,
     bind_transposed,
     convolution_map,
 )
+from backlight.core.lineage import non_negative, origin, yields_non_negative
+from backlight.core.maps import FunctionMap
 from backlight.core.ops import AffineOp, Call, DenseMap, Derived, LinearMap, Op, Site
 from backlight.core.rule import Rule
 
 _GET = "__get__"
 _MODULE_CALL: types.CodeType = nn.Module.__call__.__code__  # type: ignore[attr-defined]
 _SELF = _MODULE_CALL.co_varnames[0]
+_LOW = (torch.bfloat16, torch.float16)
+_LAZY = ("activation", "scale", "normalisation", "softmax")
+"""Kinds whose rules seldom need the operation's own gradient: it is computed when one does."""
 _INPLACE_ELSEWHERE = ("requires_grad_", "detach_", "retain_grad", "share_memory_")
 
 
@@ -50,18 +56,59 @@ class _Explained(torch.autograd.Function):
         ctx: Any, op: Op, rule: Rule, audit: list[Audited] | None, output: list[Tensor], *signals: Tensor
     ) -> Tensor:
         ctx.op, ctx.rule, ctx.audit = op, rule, audit
+        ctx.set_materialize_grads(False)
         return output.pop()  # handed over in a list: a tensor argument would come back as a view of itself
 
     @staticmethod
     def backward(ctx: Any, *relevances: Tensor) -> Any:
         (relevance,) = relevances
-        with torch.no_grad():
-            found = ctx.rule.propagate(ctx.op, relevance)
+        op: Op = ctx.op
+        if (
+            relevance is None
+        ):  # no relevance comes this way, such as that of attention weights that count as gates
+            return tuple(None for _ in ctx.needs_input_grad)
+        device = relevance.device.type
+        with torch.no_grad(), torch.autocast(device, enabled=False) if _autocast(device) else nullcontext():
+            if relevance.dtype in _LOW:
+                op, relevance = _widened(op), relevance.float()
+            found = ctx.rule.propagate(op, relevance)
         shares = found if isinstance(found, tuple) else (found,)
         if ctx.audit is not None:
             returned = sum(float(s.sum(dtype=torch.float64)) for s in shares if s is not None)
-            ctx.audit.append(Audited(ctx.op.site, float(relevance.sum(dtype=torch.float64)), returned))
-        return None, None, None, None, *shares
+            ctx.audit.append(Audited(op.site, float(relevance.sum(dtype=torch.float64)), returned))
+        missing = len(ctx.needs_input_grad) - 4 - len(shares)  # a rule may speak of the first signal alone
+        return None, None, None, None, *shares, *(None for _ in range(missing))
+
+
+def _autocast(device: str) -> bool:
+    return device in ("cpu", "cuda", "mps", "xpu") and torch.is_autocast_enabled(device)
+
+
+def _widened(op: Op) -> Op:
+    """Return the operation in float32: half precision is kept for transport, not for sums and quotients."""
+    tensors: dict[str, Any] = {"inputs": tuple(x.float() for x in op.inputs), "output": op.output.float()}
+    if isinstance(op, AffineOp):
+        tensors["weight"] = op.derived.get("wide", (op.weight,), op.weight.detach().float)
+        tensors["bias"] = None if op.bias is None else op.bias.detach().float()
+    return replace(op, **tensors)
+
+
+@dataclass(repr=False)
+class _Undecided(Rule):
+    """The rule of an operation that may turn out to be the last, or the last but one, when the model has run."""
+
+    covered: int
+    waiting: list[tuple[int, int, int, Rule]]
+    rule: Rule | None
+
+    def decide(self, totals: Sequence[int]) -> None:
+        """Choose the first entry whose position, counted from the end, is the operation's."""
+        hits = (rule for number, at, wanted, rule in self.waiting if at == totals[number] + wanted)
+        self.rule = next(hits, self.rule)
+
+    def propagate(self, op: Op, relevance: Tensor) -> Tensor | tuple[Tensor | None, ...]:
+        """Return what the chosen rule says, or the plain gradient if there is none."""
+        return op.vjp(relevance) if self.rule is None else self.rule.propagate(op, relevance)
 
 
 @dataclass
@@ -82,6 +129,8 @@ class Plan:
     canonizers: tuple[tuple[str, Canonizer], ...]
     paths: Mapping[int, tuple[str, str]]
     derived: Derived = field(default_factory=Derived)
+    verified: set[tuple[str, str]] = field(default_factory=set)
+    """(canonizer, path) whose outputs were compared with the model's own."""
 
     @classmethod
     def of(cls, model: nn.Module, composite: Composite, canonizers: Sequence[tuple[str, Canonizer]]) -> Plan:
@@ -99,7 +148,10 @@ class Interceptor(TorchFunctionMode):
         self.plan = plan
         self.covered: list[Covered] = []
         self.audit: list[Audited] | None = [] if audit else None
+        self.broken: Site | None = None
+        """First operation that computed NaN or infinity from finite numbers, looked for when auditing."""
         self._positions = [0] * len(plan.rules)
+        self._undecided: list[_Undecided] = []
         self._inputs: set[int] = set()
         self.absorbed: Any = WeakTensorKeyDictionary()
         """Output of an operation that was merged into the next -> output of the merged operation."""
@@ -110,11 +162,41 @@ class Interceptor(TorchFunctionMode):
         """Name the leaves that are being explained; any other leaf is a parameter and a constant here."""
         self._inputs = {id(leaf) for leaf in leaves}
 
+    def finish(self) -> None:
+        """Decide rules that depend on how many operations there were in all; call when the model has run."""
+        for choice in self._undecided:
+            choice.decide(self._positions)
+            number = choice.covered
+            self.covered[number] = (
+                replace(self.covered[number], rule=repr(choice.rule))
+                if choice.rule is not None
+                else Covered(self.covered[number].site, "gradient")
+            )
+
     def current(self, tensor: Tensor) -> Tensor:
         """Return what stands for `tensor` now: in-place operations are answered by new tensors."""
+        if not self._replaced:
+            return tensor
+        tensor = self._newest(tensor)
+        if tensor._is_view() and (whole := tensor._base) in self._replaced:
+            return _as(whole, self._newest(whole)).as_strided(*_geometry(tensor))
+        return tensor
+
+    def _newest(self, tensor: Tensor) -> Tensor:
         while (newer := self._replaced.get(tensor)) is not None:
             tensor = newer
         return tensor
+
+    def _write(self, tensor: Tensor, result: Tensor) -> None:
+        """Let `result` stand for `tensor` from now on, in the memory that it shares with its views and base too."""
+        tensor = self._newest(tensor)
+        if not tensor._is_view():
+            self._replaced[tensor] = result
+            return
+        whole = tensor._base
+        assert whole is not None
+        now = _as(whole, self._newest(whole))
+        self._replaced[self._newest(whole)] = torch.as_strided_scatter(now, result, *_geometry(tensor))
 
     def __torch_function__(
         self,
@@ -126,22 +208,58 @@ class Interceptor(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(func, "__name__", None) == _GET:
             return self._property(func, args)
-        for _, canonizer in self.plan.canonizers:
-            if (decomposed := canonizer.decompose(func)) is not None:
-                with self:  # the mode is off in here; the parts must be seen
-                    return decomposed(*args, **kwargs)
+        changed = args[0] if args else next(iter(kwargs.values()), None)
         args, kwargs = _map(args, self._settle), {k: _map(v, self._settle) for k, v in kwargs.items()}
         live = [t for t in _tensors((args, kwargs)) if t.requires_grad]
         if not live or not torch.is_grad_enabled():
             return func(*args, **kwargs)
+        for name, canonizer in self.plan.canonizers:
+            if (parts := canonizer.decompose(func)) is not None:
+                return self._decompose(name, func, parts, args, kwargs)
+        watched = self.audit is not None and self.broken is None and _finite((args, kwargs))
+        result = self._computed(func, args, kwargs, live, changed)
+        if watched and not _finite(_map(result, self.current)):
+            self.broken = self.covered[-1].site
+        return result
+
+    def _computed(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        live: list[Tensor],
+        changed: Any,
+    ) -> Any:
         function = FUNCTIONS.get(func)
         if function is None:
-            return self._unknown(func, args, kwargs, live)
+            return self._unknown(func, args, kwargs, live, changed)
+        given = args[0] if args else kwargs["input"]
         args, kwargs, inplace = function.bind(args, kwargs)
         result = self._known(function, args, kwargs, live)
-        changed = args[0] if args else kwargs["input"]
-        if inplace and result is not changed:  # dropout in evaluation returns what it was given
-            self._replaced[changed] = result
+        if not inplace:
+            return result
+        if result is not given:  # dropout in evaluation returns what it was given
+            self._write(changed, result)
+        return changed
+
+    def _decompose(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        parts: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        with self:  # the mode is off in here; the parts must be seen
+            result = parts(*args, **kwargs)
+        path, module = self._executing()
+        if (name, path) not in self.plan.verified:
+            with torch.no_grad():
+                expected = func(*args, **kwargs)
+            site = Site(getattr(func, "__name__", str(func)), "decomposed", path, module, len(self.covered))
+            for got, wanted in zip(_tensors(result), _tensors(expected), strict=False):
+                verify(name, site, got, wanted)
+            self.plan.verified.add((name, path))
         return result
 
     def _settle(self, tensor: Tensor) -> Tensor:
@@ -160,7 +278,12 @@ class Interceptor(TorchFunctionMode):
         return found if isinstance(found, Tensor) else func(*args)
 
     def _unknown(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], live: list[Tensor]
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        live: list[Tensor],
+        changed: Any,
     ) -> Any:
         name = getattr(func, "__name__", str(func))
         mutates = name == "__setitem__" or (
@@ -170,9 +293,9 @@ class Interceptor(TorchFunctionMode):
             # Written on a copy: rules still need the values that went through here before.
             copy = args[0].clone()
             func(copy, *args[1:], **kwargs)
-            self._replaced[args[0]] = copy
+            self._write(changed, copy)
             self._record(name.strip("_"), ROUTE, "routed" if name in ("__setitem__", "copy_") else "gradient")
-            return copy
+            return changed
         result = func(*args, **kwargs)
         made = [t for t in _tensors(result) if not any(t is signal for signal in live)]
         if made:
@@ -188,41 +311,62 @@ class Interceptor(TorchFunctionMode):
             return function.functional(*args, **kwargs)
         if function.kind in ("linear", "convolution"):
             return self._affine(function, args, kwargs)
-        if function.kind == "matmul" and (dense := self._as_linear(function, args, kwargs)) is not None:
-            return dense
-        kind = "scale" if function.kind == "product" and len(live) == 1 else function.kind
-        if function.kind == "scale" and len(live) > 1:
-            kind = "other"
-        if kind == "batch-norm" and (merged := self._merge(function, args, kwargs)) is not None:
-            return merged
+        kind = function.kind
+        if kind == "product" and len(live) == 1:
+            kind = "scale"
+        elif kind == "matmul" and len(live) == 1:
+            if (linear := self._as_linear(function, args, kwargs)) is not None:
+                return linear
+            kind = "sum"
+        elif kind == "batch-norm":
+            given = bind_batch_norm(*args, **kwargs)
+            if given["training"] or given["running_mean"] is None:
+                kind = "normalisation"
+            elif (merged := self._merge(function, args, kwargs)) is not None:
+                return merged
         return self._plain(function, kind, args, kwargs)
 
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation without weights; under a rule its gradient is kept as the operation's own map."""
         site = self._site(function.name, kind)
-        rule = self._match(site)
+        rule = None if kwargs.get("return_indices") or site.name.endswith("indices") else self._match(site)
         if rule is None:
-            self._record_site(site, "gradient")
+            self._record_site(site, "routed" if kind == "max-pool" else "gradient")
             return function.functional(*args, **kwargs)
-        signals: list[Tensor] = []
-        copies: list[Tensor] = []
+        signals = tuple(t for t in _tensors((args, kwargs)) if t.requires_grad)
 
-        def copy(tensor: Tensor) -> Tensor:
-            if not tensor.requires_grad:
-                return tensor
-            signals.append(tensor)
-            copies.append(tensor.detach().requires_grad_())
-            return copies[-1]
+        def differentiable() -> tuple[Tensor, list[Tensor]]:
+            copies: list[Tensor] = []
 
-        own = function.functional(*_map(args, copy), **{k: _map(v, copy) for k, v in kwargs.items()})
+            def copy(tensor: Tensor) -> Tensor:
+                if not tensor.requires_grad:
+                    return tensor
+                copies.append(tensor.detach().requires_grad_())
+                return copies[-1]
+
+            return function.functional(
+                *_map(args, copy), **{k: _map(v, copy) for k, v in kwargs.items()}
+            ), copies
 
         def pull(s: Tensor) -> tuple[Tensor | None, ...]:
             with torch.enable_grad():
-                return torch.autograd.grad(own, copies, s, retain_graph=True, allow_unused=True)
+                made, copies = differentiable() if own is None else own
+                s = s.to(made.dtype)
+                return torch.autograd.grad(made, copies, s, retain_graph=own is not None, allow_unused=True)
 
-        inputs = tuple(c.detach() for c in copies)
-        op = Op(site, inputs, own.detach(), self.plan.derived, pull)
-        return self._explain(op, rule, own.detach(), signals)
+        own = None if kind in _LAZY else differentiable()
+        if own is None:
+            with torch.no_grad():
+                output = function.functional(*args, **kwargs)
+        else:
+            output = own[0].detach()
+        op = Op(site, tuple(t.detach() for t in signals), output, self.plan.derived, pull)
+        op.arguments = bind_named(function, args, kwargs)
+        if kind in ("product", "matmul"):
+            op.origins = tuple(origin(t) for t in signals)
+        bare = kind not in ("sum", "product") or len(signals) > 1 or site.name == "sum"
+        op.memo["non-negative output"] = yields_non_negative(op, signals, constants=not bare)
+        return self._explain(op, rule, output.detach(), list(signals))
 
     def _affine(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         transposed = "transpose" in function.name
@@ -246,15 +390,30 @@ class Interceptor(TorchFunctionMode):
         )
 
     def _as_linear(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-        """Treat x @ W with a constant matrix W as a dense layer."""
-        if len(args) != 2 or kwargs or not all(isinstance(a, Tensor) for a in args):
+        """Treat a product with a constant tensor, such as x @ W, as a dense layer or another linear map."""
+        tensors = list(_tensors((args, kwargs)))
+        if len(tensors) != 2:
             return None
-        x, weight = args
-        if weight.requires_grad or weight.ndim != 2 or x.ndim < 2:
-            return None
+        x, weight = tensors if tensors[0].requires_grad else tensors[::-1]
+        map_: LinearMap = DenseMap()
+        dense = function.name in ("matmul", "mm") and x is tensors[0] and weight.ndim == 2 and x.ndim >= 2
+        if dense:
+            weight = weight.mT
+        else:
+
+            def both(signal: Tensor, other: Tensor) -> Tensor:
+                def swap(tensor: Tensor) -> Tensor:
+                    return signal if tensor is x else other
+
+                made: Tensor = function.functional(
+                    *_map(args, swap), **{k: _map(v, swap) for k, v in kwargs.items()}
+                )
+                return made
+
+            map_ = FunctionMap(both)
         with torch.no_grad():
-            output = function.functional(x, weight)
-        return self._linear_map(function.name, "linear", DenseMap(), x, weight.mT, None, output)
+            output = function.functional(*args, **kwargs)
+        return self._linear_map(function.name, "linear", map_, x, weight, None, output)
 
     def _linear_map(
         self,
@@ -275,6 +434,8 @@ class Interceptor(TorchFunctionMode):
         op = AffineOp(
             site, (signal.detach(),), output.detach(), self.plan.derived, map=map_, weight=weight, bias=bias
         )
+        if non_negative(signal):
+            op.memo["non-negative"] = True
         result = self._explain(op, rule, output, [signal])
         self._producers[result] = _Producer(op, signal, rule)
         return result
@@ -303,7 +464,13 @@ class Interceptor(TorchFunctionMode):
                 map=before.op.map,
                 weight=weight,
                 bias=bias,
+                memo=before.op.memo.copy(),
             )
+            if (name, site.path) not in self.plan.verified:
+                with torch.no_grad():
+                    rebuilt = op.forward(op.input)
+                    verify(name, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
+                self.plan.verified.add((name, site.path))
             result = _Explained.apply(op, before.rule, self.audit, [output], before.signal)
             self._producers[result] = _Producer(op, before.signal, before.rule)
             self.absorbed[given["input"]] = result
@@ -316,16 +483,27 @@ class Interceptor(TorchFunctionMode):
         return result
 
     def _match(self, site: Site) -> Rule | None:
-        """Return the rule of the first entry that fits; positions count per entry."""
+        """Return the rule of the first entry that fits; positions count per entry, from the end where negative."""
         found: Rule | None = None
+        decided = False
+        waiting: list[tuple[int, int, int, Rule]] = []
         for number, entry in enumerate(self.plan.composite.entries):
             if not entry.match.fits(site):
                 continue
             position = self._positions[number]
             self._positions[number] += 1
-            if found is None and entry.match.position in (None, position):
-                found = self.plan.rules[number]
-        return found
+            wanted = entry.match.place
+            if decided:
+                continue
+            if wanted is not None and wanted < 0:
+                waiting.append((number, position, wanted, self.plan.rules[number]))
+            elif wanted in (None, position):
+                found, decided = self.plan.rules[number], True
+        if not waiting:
+            return found
+        choice = _Undecided(len(self.covered), waiting, found)
+        self._undecided.append(choice)
+        return choice
 
     def _site(self, name: str, kind: str) -> Site:
         path, module = self._executing()
@@ -350,6 +528,19 @@ class Interceptor(TorchFunctionMode):
 
     def _record_site(self, site: Site, treatment: Treatment, rule: str = "") -> None:
         self.covered.append(Covered(site, treatment, rule))
+
+
+def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor) -> None:
+    """Raise EngineError unless a canonizer's rewrite computes what the model does, up to rounding."""
+    if not expected.is_floating_point() or not expected.numel():
+        return
+    size = float(expected.abs().nan_to_num(posinf=0.0).amax())
+    error = float((got.detach() - expected).nan_to_num().abs().amax())
+    if error > min(1e4 * torch.finfo(expected.dtype).eps, 0.1) * max(size, 1e-30):
+        raise EngineError(
+            f"canonizer {canonizer!r} changes the output of {site}: it differs by {error:.3g} where values reach "
+            f"{size:.3g}; leave it out with canonizers=(…) and report it to its author"
+        )
 
 
 def hidden_modules(model: nn.Module) -> list[Covered]:
@@ -378,15 +569,24 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def captured(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Collect the outputs of named modules while the model runs; the hooks are gone afterwards."""
+def captured(
+    model: nn.Module, names: Sequence[str], settle: Callable[[Tensor], Tensor] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Collect the outputs of named modules while the model runs; the hooks are gone afterwards.
+
+    A module that runs several times is represented by its last run. settle: tells what stands for a tensor under
+    interception; without it the model goes on with a copy, which it may change in place.
+    """
     modules = dict(model.named_modules())
-    outputs: dict[str, Tensor] = {}
+    outputs: dict[str, Any] = {}
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, given: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
+        def hook(module: nn.Module, given: Any, output: Any) -> Any:
+            if not isinstance(output, Tensor):
                 outputs[name] = output
+                return None
+            outputs[name] = output if settle is None else settle(output)
+            return output.clone() if settle is None else None
 
         return hook
 
@@ -400,6 +600,22 @@ def captured(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tenso
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _geometry(tensor: Tensor) -> tuple[Any, Any, int]:
+    return tensor.size(), tensor.stride(), int(tensor.storage_offset())
+
+
+def _as(original: Tensor, newer: Tensor) -> Tensor:
+    """Return `newer` laid out in memory as `original`, so that views of that one can be taken of it."""
+    if _geometry(newer) == _geometry(original):
+        return newer
+    like = torch.empty_strided(original.size(), original.stride(), dtype=newer.dtype, device=newer.device)
+    return like.copy_(newer)
+
+
+def _finite(value: Any) -> bool:
+    return all(bool(t.isfinite().all()) for t in _tensors(value))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -1,0 +1,43 @@
+"""Softmax rule (Achtibat et al. 2024, prop. 3.1), the first-order Taylor expansion at x.
+
+R_x = x ⊙ (R − s · ΣR), s = softmax(x); positions masked with −∞ get nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from backlight.core.hookspecs import RuleSpec, hookimpl
+from backlight.core.ops import Op
+from backlight.core.rule import Rule
+
+
+@final
+@dataclass(frozen=True)
+class Softmax(Rule):
+    """Hand relevance of softmax weights to their logits; the expansion's constant term absorbs the rest."""
+
+    def propagate(self, op: Op, relevance: Tensor) -> Tensor:
+        """Return x ⊙ (R − s·ΣR) along the softmax's axis."""
+        dim = op.arguments["dim"]
+        if dim is None:  # the deprecated implicit axis
+            dim = 0 if op.input.ndim in (0, 1, 3) else 1
+        share = relevance - op.output * relevance.sum(dim, keepdim=True)
+        return (op.input * share).masked_fill(op.input.isneginf(), 0)
+
+
+@hookimpl
+def provide_rules() -> list[RuleSpec]:
+    """Offer the softmax rule."""
+    return [
+        RuleSpec(
+            "softmax",
+            Softmax,
+            takes=("softmax",),
+            conserves="up to the constant term of the expansion",
+            cite="achtibat2024",
+        )
+    ]
