@@ -167,7 +167,9 @@ class Attributions:
         try:
             number, row = self._where[int(index)]
         except KeyError:
-            raise FormatError(f"no attribution of sample {index} in {', '.join(map(str, self.paths))}") from None
+            raise FormatError(
+                f"no attribution of sample {index} in {', '.join(map(str, self.paths))}"
+            ) from None
         return self._files.get(self.paths[number]), row
 
     def relevance(self, index: int) -> Array:
@@ -180,13 +182,19 @@ class Attributions:
         out: list[Array | None] = [None] * len(indices)
         for number, positions in self._by_file(indices).items():
             rows = np.array([self._where[int(indices[p])][1] for p in positions])
-            for position, array in zip(positions, Rows(self._files.get(self.paths[number]), "attribution").take(rows), strict=True):
+            for position, array in zip(
+                positions, Rows(self._files.get(self.paths[number]), "attribution").take(rows), strict=True
+            ):
                 out[position] = channels_first(array)
         arrays = [a for a in out if a is not None]
         shapes = {a.shape for a in arrays}
         if len(shapes) > 1:
-            raise FormatError(f"attributions have {len(shapes)} different shapes {sorted(shapes)[:3]}; expected one size")
-        return np.stack(arrays).astype(np.float32, copy=False) if arrays else np.zeros((0, 1, 1, 1), np.float32)
+            raise FormatError(
+                f"attributions have {len(shapes)} different shapes {sorted(shapes)[:3]}; expected one size"
+            )
+        return (
+            np.stack(arrays).astype(np.float32, copy=False) if arrays else np.zeros((0, 1, 1, 1), np.float32)
+        )
 
     def predictions(self, indices: Array) -> Array:
         """Return the model's output of many samples, (n, classes) float32; (n, 0) where none was recorded."""
@@ -198,7 +206,11 @@ class Attributions:
             rows = np.array([self._where[int(indices[p])][1] for p in positions])
             for position, array in zip(positions, Rows(file, "prediction").take(rows), strict=True):
                 out[position] = np.atleast_1d(array)
-        return np.stack([a for a in out if a is not None]).astype(np.float32) if out else np.zeros((0, 0), np.float32)
+        return (
+            np.stack([a for a in out if a is not None]).astype(np.float32)
+            if out
+            else np.zeros((0, 0), np.float32)
+        )
 
     def training(self, indices: Array) -> NDArray[np.bool_] | None:
         """Return which samples belong to the training split, (n,) bool, or None where it was not recorded."""
@@ -233,7 +245,11 @@ class Embedding:
     @property
     def component(self) -> Array:
         """(D,) column of each display component: by ascending Laplacian eigenvalue, or as stored without any."""
-        return np.arange(self.dimensions) if self.eigenvalues is None else np.argsort(self.eigenvalues, kind="stable")
+        return (
+            np.arange(self.dimensions)
+            if self.eigenvalues is None
+            else np.argsort(self.eigenvalues, kind="stable")
+        )
 
     def columns(self, *axes: int) -> Array:
         """Return the chosen columns, (S, len(axes)) float32, reading no others."""
@@ -280,7 +296,9 @@ class Category:
         dataset = self._group["embedding"][name]
         values = dataset.attrs.get("laplacian_eigenvalue", dataset.attrs.get("eigenvalue"))
         size, dimensions = (int(n) for n in dataset.shape)
-        eigenvalues = None if values is None or len(np.atleast_1d(values)) != dimensions else np.asarray(values)
+        eigenvalues = (
+            None if values is None or len(np.atleast_1d(values)) != dimensions else np.asarray(values)
+        )
         return Embedding(name, size, dimensions, eigenvalues, dataset)
 
     def clusters(self, name: str) -> Array:
@@ -298,6 +316,20 @@ class Category:
     def attributes(self) -> dict[str, Any]:
         """What was recorded about the whole category (suspicious_cluster, suspicious_clustering, …)."""
         return dict(self._group.attrs)
+
+    @property
+    def suspicious(self) -> tuple[str, int] | None:
+        """Clustering and cluster that the analysis names as the one to look at, or None."""
+        clustering, cluster = (
+            self.attributes.get("suspicious_clustering"),
+            self.attributes.get("suspicious_cluster", -1),
+        )
+        return (str(clustering), int(cluster)) if clustering in self.clusterings and cluster >= 0 else None
+
+    def members(self, clustering: str, cluster: int) -> Array:
+        """Return the dataset indices of one cluster's samples, (n,) int64."""
+        found: Array = self.index[self.clusters(clustering) == cluster]
+        return found
 
     @cached_property
     def scores(self) -> dict[str, Array]:
@@ -353,15 +385,21 @@ class Project:
         data = _mapping(body, "dataset", path)
         if data.get("type") != "hdf5":
             raise FormatError(f"{path}: dataset.type is {data.get('type')!r}, expected 'hdf5'")
-        self.dataset = Hdf5Dataset(self._files, self.root / str(_get(data, "path", path)), str(data.get("name", "")))
+        self.dataset = Hdf5Dataset(
+            self._files, self.root / str(_get(data, "path", path)), str(data.get("name", ""))
+        )
         shown = _mapping(body, "attributions", path)
         self.attributions = Attributions(
-            self._files, [self.root / s for s in _get(shown, "sources", path)], str(shown.get("attribution_method", ""))
+            self._files,
+            [self.root / s for s in _get(shown, "sources", path)],
+            str(shown.get("attribution_method", "")),
         )
         self.attribution_strategy = str(shown.get("attribution_strategy", "true_label"))
         sources: dict[str, list[Path]] = {}
         for entry in body.get("analyses") or []:
-            sources.setdefault(str(entry["analysis_method"]), []).extend(self.root / s for s in entry["sources"])
+            sources.setdefault(str(entry["analysis_method"]), []).extend(
+                self.root / s for s in entry["sources"]
+            )
         self.analyses = {m: Analysis(self._files, m, paths, self.labels) for m, paths in sources.items()}
 
     def analysis(self, method: str) -> Analysis:
@@ -396,7 +434,9 @@ def open_project(path: str | Path) -> Project:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FormatError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
-        raise FormatError(f"{file} holds {type(document).__name__}, expected a mapping with the key 'project'")
+        raise FormatError(
+            f"{file} holds {type(document).__name__}, expected a mapping with the key 'project'"
+        )
     return Project(file, document)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from backlight.core.analysis import Analysed
     from backlight.core.analysis_file import Finding
@@ -55,6 +54,7 @@ def command(
     no_cache: bool,
 ) -> None:
     """Cluster the explanations in RUN class by class and rank the classes by suspicion."""
+    from backlight.app.cli.progress import progress_bar
     from backlight.core.analysis import analyze
 
     steps = configured(preset, settings)
@@ -91,29 +91,6 @@ def configured(preset: str, settings: Sequence[str]) -> Pipeline:
             raise RequestError(f"--set {setting!r}: {text!r} is not a value") from error
         (of_steps if "." in name else own)[name] = value
     return pipeline(preset, **own).replace(of_steps)
-
-
-@contextlib.contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Show progress as a bar on a terminal, as one line per finished item elsewhere."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-
-        def line(done: int, total: int, name: str) -> None:
-            if done:
-                click.echo(f"{title} {done}/{total}: {name}", err=True)
-
-        yield line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task(title, total=None)
-        yield lambda done, total, name: progress.update(
-            bar, completed=done, total=total, description=f"{title} {name}".strip()
-        )
 
 
 def print_ranking(done: Analysed) -> None:

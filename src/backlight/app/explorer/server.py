@@ -76,6 +76,11 @@ class Server:
         self._server.server_close()
 
 
+def check_port(host: str, port: int) -> None:
+    """Raise RequestError if nothing can listen there, for those who have work to do before they serve."""
+    _bind(host, port).close()
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -1,0 +1,213 @@
+"""Samples by number: image folders, HDF5 files, torchvision datasets, factories."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
+from backlight.core.sources.factory import is_factory, load_factory
+
+Picture = NDArray[np.uint8]
+
+
+class Source(ABC):
+    """A labelled dataset: pictures (H, W, 3) uint8 by number."""
+
+    name: str
+    classes: Sequence[str]
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
+    def picture(self, number: int) -> Picture:
+        """Return one picture, (H, W, 3) uint8; FormatError if it cannot be read."""
+
+    @abstractmethod
+    def label(self, number: int) -> int:
+        """Return the class index of one sample."""
+
+    def origin(self, number: int) -> str:
+        """Return where a sample comes from, e.g. its file."""
+        return str(number)
+
+    def training(self, number: int) -> bool | None:
+        """Say whether the sample belongs to the training split; None where the source does not tell."""
+        return None
+
+
+@final
+class ImageFolder(Source):
+    """A folder of class sub-folders, nested ones included, with pictures in any format Pillow reads."""
+
+    def __init__(self, root: Path) -> None:
+        from PIL import Image
+
+        known = set(Image.registered_extensions())
+        self.root, self.name = root, root.name
+        self.classes = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        self._samples = [
+            (path, number)
+            for number, name in enumerate(self.classes)
+            for path in sorted((root / name).rglob("*"))
+            if path.suffix.lower() in known and path.is_file()
+        ]
+        if not self._samples:
+            raise RequestError(
+                f"{root} holds no pictures in class sub-folders; expected {root}/<class>/<picture>"
+            )
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def picture(self, number: int) -> Picture:
+        """Read one file."""
+        from PIL import Image
+
+        path = self._samples[number][0]
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise FormatError(f"{path} is not a readable picture ({error})") from error
+
+    def label(self, number: int) -> int:
+        """Return the number of the sample's class folder."""
+        return self._samples[number][1]
+
+    def origin(self, number: int) -> str:
+        """Return the file's path below the folder."""
+        return self._samples[number][0].relative_to(self.root).as_posix()
+
+
+@final
+class Hdf5Source(Source):
+    """An HDF5 file with `data` and `label`, in dataset or group form."""
+
+    def __init__(self, path: Path) -> None:
+        from backlight.core.store import Rows, open_hdf5
+
+        self.name = path.stem
+        self._file = open_hdf5(path)
+        self._data = Rows(self._file, "data")
+        labels = Rows(self._file, "label").all()
+        if len(labels) != len(self._data):
+            raise FormatError(f"{path} has {len(self._data)} samples in 'data' but {len(labels)} in 'label'")
+        self._labels = [int(np.argmax(x)) if x.ndim else int(x) for x in labels]
+        self.classes = [f"class {n}" for n in range(max(self._labels, default=-1) + 1)]
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def picture(self, number: int) -> Picture:
+        """Return one sample as a picture."""
+        from backlight.core.store import displayable
+
+        return displayable(self._data[number])
+
+    def label(self, number: int) -> int:
+        """Return the recorded label; the first set class when it is n-hot."""
+        return self._labels[number]
+
+    def origin(self, number: int) -> str:
+        """Return the sample's key or number."""
+        return self._data.keys[number] if self._data.keys is not None else str(number)
+
+
+@final
+class DatasetSource(Source):
+    """Any map-style dataset that yields (picture, label): Pillow images, arrays or [0, 1] tensors."""
+
+    def __init__(self, dataset: Any, name: str) -> None:
+        self._dataset, self.name = dataset, name
+        try:
+            labels = getattr(dataset, "targets", None)
+            self._labels = (
+                [int(x) for x in labels]
+                if labels is not None
+                else [int(dataset[i][1]) for i in range(len(dataset))]
+            )
+        except (TypeError, ValueError, IndexError) as error:
+            raise RequestError(
+                f"data {name!r} does not yield (picture, integer label) by number: {error}"
+            ) from error
+        self.classes = [str(c) for c in getattr(dataset, "classes", ())] or [
+            f"class {n}" for n in range(max(self._labels, default=-1) + 1)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def picture(self, number: int) -> Picture:
+        """Return one sample as a picture."""
+        from backlight.core.store import displayable
+
+        value = self._dataset[number][0]
+        if hasattr(value, "convert"):
+            return np.asarray(value.convert("RGB"))
+        return displayable(np.asarray(value))
+
+    def label(self, number: int) -> int:
+        """Return the label the dataset gives."""
+        return self._labels[number]
+
+
+def open_source(spec: str, *, download: Path | None = None) -> Source:
+    """Open a folder of class sub-folders, an HDF5 file, a torchvision dataset's name, or `module:factory`.
+
+    download: folder that torchvision datasets may be downloaded into; without, they must lie in ./datasets.
+    """
+    if is_factory(spec) and not Path(spec).exists():
+        made = load_factory(spec, "data")
+        made = made() if callable(made) else made
+        return made if isinstance(made, Source) else DatasetSource(made, spec.rpartition(":")[2])
+    path = Path(spec)
+    if path.is_dir():
+        return ImageFolder(path)
+    if path.is_file():
+        return Hdf5Source(path)
+    if spec in TORCHVISION:
+        return DatasetSource(
+            torchvision_dataset(spec, download or Path("datasets"), download is not None), spec
+        )
+    hint = (
+        "no such file or folder"
+        if path.parent != Path() or path.suffix
+        else unknown("dataset", spec, TORCHVISION)
+    )
+    raise RequestError(
+        f"data {spec!r}: {hint}; expected a folder of class folders, an HDF5 file or module:factory"
+    )
+
+
+TORCHVISION = {
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "svhn": "SVHN",
+    "stl10": "STL10",
+}
+"""Public name -> class in torchvision.datasets, of those that yield (picture, class)."""
+
+
+def torchvision_dataset(name: str, folder: Path, download: bool) -> Any:
+    """Return a torchvision dataset (its training part), downloading it into `folder` if allowed and needed."""
+    from torchvision import datasets
+
+    kind = getattr(datasets, TORCHVISION[name])
+    part = {"split": "train"} if name in ("svhn", "stl10") else {"train": True}
+    try:
+        return kind(str(folder), download=download, **part)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if download:
+            raise BacklightError(f"dataset {name!r} cannot be downloaded into {folder}: {reason}") from error
+        raise RequestError(f"dataset {name!r} is not in {folder}; add --download to fetch it") from error

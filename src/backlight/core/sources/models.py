@@ -1,0 +1,118 @@
+"""Models by name or factory, and their weights from files that cannot run code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backlight.core.errors import RequestError, unknown
+from backlight.core.sources.factory import is_factory, load_factory
+
+
+def load_model(spec: str, weights: Path | None = None, **arguments: Any) -> nn.Module:
+    """Build a model and load its weights.
+
+    spec: a torchvision model's name, `timm/NAME` with timm installed, `package.module:factory` or `file.py:factory`.
+    weights: a .safetensors file or a checkpoint of tensors; never unpickled beyond tensors.
+    arguments: passed to the factory, e.g. num_classes=10.
+    """
+    model = _build(spec, arguments)
+    if not isinstance(model, nn.Module):
+        raise RequestError(f"model {spec!r} built {type(model).__name__}, expected a torch.nn.Module")
+    if weights is not None:
+        load_weights(model, weights)
+    return model
+
+
+def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
+    if is_factory(spec):
+        made = load_factory(spec, "model")
+        if not callable(made):
+            raise RequestError(
+                f"model {spec!r} is {type(made).__name__}, expected a callable that returns a model"
+            )
+        return made(**arguments)
+    if spec.startswith("timm/"):
+        return _from_timm(spec.removeprefix("timm/"), arguments)
+    from torchvision import models
+
+    names = models.list_models()
+    if spec not in names:
+        raise RequestError(
+            f"{unknown('model', spec, names)}; or name a factory as package.module:name or file.py:name"
+        )
+    if spec in ("googlenet", "inception_v3"):
+        arguments = {
+            "init_weights": False,
+            **arguments,
+        }  # their own initialisation takes minutes and is overwritten
+    return models.get_model(spec, weights=None, **arguments)
+
+
+def _from_timm(name: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        import timm
+    except ImportError:
+        raise RequestError(f"model 'timm/{name}' needs timm; try `pip install timm`") from None
+    if name not in timm.list_models():
+        raise RequestError(unknown("timm model", name, timm.list_models()))
+    return timm.create_model(name, pretrained=False, **arguments)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a state dict into the model; RequestError naming what does not fit, before anything is changed."""
+    state = read_weights(path)
+    own = model.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    extra = sorted(state.keys() - own.keys())
+    wrong = [
+        f"{k} is {tuple(state[k].shape)}, expected {tuple(own[k].shape)}"
+        for k in own.keys() & state.keys()
+        if own[k].shape != state[k].shape
+    ]
+    problems = (
+        [f"lacks {len(missing)} ({missing[0]}, …)" for _ in missing[:1]]
+        + [f"has {len(extra)} the model does not ({extra[0]}, …)" for _ in extra[:1]]
+        + sorted(wrong)[:1]
+    )
+    if problems:
+        raise RequestError(f"weights {path} do not fit {type(model).__name__}: {'; '.join(problems)}")
+    model.load_state_dict(state)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors or a tensors-only checkpoint, with or without `state_dict` and `module.`."""
+    if not path.is_file():
+        raise RequestError(f"weights {path} do not exist")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RequestError(
+            f"weights {path} cannot be read as safetensors or a tensors-only checkpoint: {first}"
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
+            found = found[key]
+    if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise RequestError(f"weights {path} hold {type(found).__name__}, expected a state dict of tensors")
+    return {str(k).removeprefix("module."): v for k, v in found.items()}
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return a SHA-256 of all parameters and buffers, by name, dtype, shape and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+"""From a picture to a model's input: resize, scale to [0, 1], normalise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from backlight.core.errors import RequestError
+from backlight.core.sources.data import Picture
+
+
+@final
+@dataclass(frozen=True)
+class Preprocessing:
+    """How pictures become inputs.
+
+    size: (height, width) after resizing the shorter side and cropping the centre; None keeps pictures as they are.
+    mean, std: per channel, in units of [0, 1] pictures.
+    """
+
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise RequestError(
+                f"mean {self.mean} and std {self.std}: expected three values each, std above 0"
+            )
+
+    def fit(self, picture: Picture) -> Picture:
+        """Return the picture in the model's size, (H, W, 3) uint8."""
+        if self.size is None or picture.shape[:2] == self.size:
+            return picture
+        height, width = self.size
+        image = Image.fromarray(picture)
+        scale = max(height / image.height, width / image.width)
+        resized = image.resize(
+            (max(width, round(image.width * scale)), max(height, round(image.height * scale))),
+            Image.Resampling.BILINEAR,
+        )
+        left, top = (resized.width - width) // 2, (resized.height - height) // 2
+        return np.asarray(resized.crop((left, top, left + width, top + height)))
+
+    def inputs(self, pictures: np.ndarray) -> Tensor:
+        """Return the normalised batch (N, 3, H, W) float32 of fitted pictures (N, H, W, 3) uint8."""
+        batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div_(255)
+        mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (self.mean, self.std))
+        return (batch - mean) / std
+
+    @property
+    def bounds(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Lowest and highest value an input can have, per channel; what the box rule wants."""
+        low = tuple(-m / s for m, s in zip(self.mean, self.std, strict=True))
+        high = tuple((1 - m) / s for m, s in zip(self.mean, self.std, strict=True))
+        return low, high
