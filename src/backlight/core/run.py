@@ -95,6 +95,8 @@ def attribute_dataset(
     root.mkdir(parents=True, exist_ok=True)
     with _locked(root):
         _check_same_run(root, identity)
+        for part in root.rglob(".*.part"):  # left by a killed run; nobody else can be writing here
+            part.unlink()
         atomic_text(root / RUN_FILE, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
         starts = range(0, len(source), settings.shard_size)
         for number, start in enumerate(starts):
@@ -144,6 +146,8 @@ def _versions() -> dict[str, str]:
 
 def _check_same_run(root: Path, identity: Mapping[str, Any]) -> None:
     path = root / RUN_FILE
+    if root.exists() and not root.is_dir():
+        raise RequestError(f"{root} is a file; give an empty or new folder")
     if not path.is_file():
         if root.is_dir() and any(p.name != ".lock" for p in root.iterdir()):
             raise RequestError(f"{root} is not empty and no run; give an empty or new folder")
@@ -165,9 +169,8 @@ def _check_first_batch(explainer: Explainer, source: Source, settings: Settings)
             picture = source.picture(number)
         except FormatError:
             continue
-        labels = torch.tensor([source.label(number)])
-        inputs = settings.preprocessing.inputs(settings.preprocessing.fit(picture)[None])
-        explainer.explain(inputs, settings.target, labels=labels)
+        labels = np.array([source.label(number)], dtype=np.int64)
+        _explain(explainer, settings, settings.preprocessing.fit(picture)[None], labels)
         return
     raise RequestError(f"none of the {len(source)} samples of data {source.name!r} can be read")
 
@@ -249,8 +252,10 @@ def _read(
 def _explain(
     explainer: Explainer, settings: Settings, pictures: NDArray[np.uint8], labels: NDArray[np.int64]
 ) -> dict[str, NDArray[Any]]:
-    inputs = settings.preprocessing.inputs(pictures)
-    explained: Attribution = explainer.explain(inputs, settings.target, labels=torch.from_numpy(labels))
+    device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
+    inputs = settings.preprocessing.inputs(pictures).to(device)
+    truth = torch.from_numpy(labels).to(device)
+    explained: Attribution = explainer.explain(inputs, settings.target, labels=truth)
     relevance = explained.relevance.float()
     if not bool(relevance.isfinite().all()):
         raise BacklightError(
