@@ -128,6 +128,18 @@ def test_hover_shows_a_preview(page):
     assert "predicted" in page.one(".preview").text
 
 
+def test_previews_stay_inside_the_map(page):
+    points = page.drawn()
+    ordered = sorted(points, key=lambda index: points[index])
+    inside = """const box = (css) => document.querySelector(css).getBoundingClientRect();
+        const [preview, map] = [box('.preview .preview-pictures'), box('.panel-embedding')];
+        return preview.left >= map.left && preview.right <= map.right;"""
+    for index in (ordered[0], ordered[-1]):
+        page.hover(*points[index])
+        page.wait(lambda i=index: f"/{i}.png" in (page.sources(".preview img") or [""])[0])
+        page.wait(lambda: page.driver.execute_script(inside), "the preview leaves the map")
+
+
 def test_mode_and_colour_map_change_the_pictures(page):
     page.click(".cluster", 2)
     page.wait(lambda: len(page.all(".thumbnail")) == MARKED)

@@ -76,7 +76,7 @@
     return { scope: points.scope, indices: backlight.pack(indices), label: DRAWN };
   };
 
-  const percent = (value) => `${(100 * value).toFixed(value > 0.995 || value < 0.01 ? 1 : 0)} %`;
+  const percent = (value) => `${(100 * value).toFixed(0)}%`;
 
   const preview = async (hover, points, colour) => {
     const { no_update } = window.dash_clientside;
@@ -94,7 +94,8 @@
       line(guess ? `predicted ${guess[0]}, ${percent(guess[1])}` : "no prediction", sample.correct === false ? "wrong" : ""),
       line(sample.file || "", "preview-file"),
     ];
-    return [true, bbox, bbox.x0 > window.innerWidth / 2 ? "left" : "right", children];
+    const middle = document.getElementById("embedding--graph").clientWidth / 2;
+    return [true, bbox, bbox.x0 > middle ? "left" : "right", children];
   };
 
   return { figure, select, preview };
