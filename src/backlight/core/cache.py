@@ -38,7 +38,7 @@ class Cache:
         """Return the outputs stored under `key`, or None when there are none that can be read."""
         path = self._path(key)
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
                 manifest = json.loads(bytes(file["manifest"]).decode())
                 value = _decode(manifest, file)
         except FileNotFoundError:

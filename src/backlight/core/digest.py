@@ -44,7 +44,8 @@ def digest_value(value: Any) -> str:
                 "an array of Python objects has no digest; expected numbers, booleans or strings"
             )
         array = np.ascontiguousarray(value)
-        data = hashlib.blake2b(array.data, digest_size=20).hexdigest()
+        raw = array.reshape(-1).view(np.uint8).data if array.size and array.itemsize else b""
+        data = hashlib.blake2b(raw, digest_size=20).hexdigest()
         return digest_text("array", array.dtype.str, str(np.shape(value)), data)
     if sp.issparse(value):
         entries = value.tocoo()

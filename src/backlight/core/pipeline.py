@@ -15,16 +15,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+from backlight.core.adapter import as_processor
 from backlight.core.cache import Cache, step_key
 from backlight.core.digest import digest_text, digest_value, qualified_name
 from backlight.core.errors import RequestError, unknown
 from backlight.core.processor import Processor, Stage, check_fields
-from backlight.core.registry import check_parameters, registry
+from backlight.core.registry import registry
 
 ROOTS = ("relevance", "prediction", "train")
 """What a pipeline is given: relevance maps and, where known, predicted classes and the training split."""
 
-_NAME = re.compile(r"[a-z0-9]+([-_.=][a-z0-9]+)*")
+_NAME = re.compile(r"[a-z0-9]+([-_=][a-z0-9]+)*")
 
 
 @final
@@ -32,6 +33,7 @@ _NAME = re.compile(r"[a-z0-9]+([-_.=][a-z0-9]+)*")
 class Step:
     """One named call of a processor.
 
+    processor: or a scikit-learn transformer or clusterer, or a function, which are wrapped (core.adapter).
     inputs: port -> source, for ports that aren't bound by name: "step.output", or the name of an input.
     """
 
@@ -40,8 +42,9 @@ class Step:
     inputs: Mapping[str, str] | Iterable[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or "." in self.name:
+        if not _NAME.fullmatch(self.name):
             raise RequestError(f"step name {self.name!r} is not kebab-case")
+        object.__setattr__(self, "processor", as_processor(self.processor))
         check_fields(f"step {self.name!r}", type(self.processor), self.processor.parameters())
         object.__setattr__(self, "inputs", tuple(sorted(dict(self.inputs).items())))
         for port in self.sources:
@@ -311,7 +314,9 @@ def pipeline(name: str, *, until: str | None = None, **parameters: Any) -> Pipel
 
     Raises RequestError for an unknown preset, parameter or step, with close matches.
     """
-    made = registry().create("processor", name, **parameters)
+    factory = registry().spec("processor", name).factory
+    check_fields(f"pipeline {name!r}", factory, parameters)
+    made = factory(**parameters)
     if not isinstance(made, Pipeline):
         raise RequestError(f"{name!r} is a processor of stage {made.stage!r}, not a pipeline")
     return made.until(until) if until else made
@@ -335,6 +340,11 @@ def _altered(step: Step, changes: Mapping[str, Any]) -> Step:
 
 
 def _step_to_dict(step: Step) -> dict[str, Any]:
+    for name, value in step.processor.parameters().items():
+        if not isinstance(value, bool | int | float | str | tuple | None):
+            raise RequestError(
+                f"step {step.name!r} can't be written down: {name} is a {type(value).__name__}"
+            )
     document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
     document["parameters"] = {
         name: value for name, value in step.processor.parameters().items() if value is not None
@@ -355,9 +365,7 @@ def _step_from_dict(document: Mapping[str, Any]) -> Step:
     parameters = {
         k: tuple(v) if isinstance(v, list) else v for k, v in dict(document.get("parameters", {})).items()
     }
-    check_parameters(f"processor {reference!r}", factory, parameters)
-    if isinstance(factory, type):
-        check_fields(f"processor {reference!r}", factory, parameters)
+    check_fields(f"processor {reference!r}", factory, parameters)
     return Step(str(document.get("name", reference)), factory(**parameters), dict(document.get("inputs", {})))
 
 

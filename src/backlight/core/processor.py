@@ -7,7 +7,7 @@ import inspect
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from backlight.core.errors import RequestError, unknown
@@ -65,14 +65,14 @@ class Processor(ABC):
         return [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
-def check_fields(what: str, kind: type[Processor], values: Mapping[str, Any]) -> None:
-    """Raise RequestError naming the first value that `kind` has no field for or that is not of its type."""
-    hints = typing.get_type_hints(kind)
-    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+def check_fields(what: str, factory: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Raise RequestError naming the first value that `factory` has no parameter for, or of another type."""
+    hints = typing.get_type_hints(factory)
+    names = list(inspect.signature(factory).parameters)
     for name, value in values.items():
         if name not in names:
             raise RequestError(f"{what} has {unknown('parameter', name, names)}")
-        if not _fits(value, hints[name]):
+        if not _fits(value, hints.get(name, Any)):
             raise RequestError(f"{what}: {name} is {value!r}, expected {_spelled(hints[name])}")
 
 
@@ -93,4 +93,4 @@ def _fits(value: Any, hint: Any) -> bool:
         return False
     if hint is float:
         return isinstance(value, int | float)
-    return not isinstance(hint, type) or isinstance(value, hint)
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)

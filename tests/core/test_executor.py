@@ -1,0 +1,61 @@
+"""The executor seam: order, one thread, errors, and when other processes are worth starting."""
+
+import os
+
+import pytest
+import threadpoolctl
+
+from backlight.core.errors import RequestError
+from backlight.core.executor import InProcess, Processes, executor
+
+
+def square(x):
+    return x * x
+
+
+def where_and_threads(_):
+    import scipy.linalg  # noqa: F401  (loads a BLAS to look at)
+
+    return os.getpid(), max((pool["num_threads"] for pool in threadpoolctl.threadpool_info()), default=1)
+
+
+def fail(x):
+    raise RequestError(f"task {x} failed")
+
+
+@pytest.mark.parametrize("runner", [InProcess(), Processes(2)], ids=["in-process", "processes"])
+def test_results_come_in_the_order_of_the_tasks(runner):
+    assert list(runner.map(square, [3, 1, 2])) == [9, 1, 4]
+    assert list(runner.map(square, [])) == []
+
+
+@pytest.mark.parametrize("runner", [InProcess(), Processes(2)], ids=["in-process", "processes"])
+def test_tasks_have_one_thread(runner):
+    for pid, threads in runner.map(where_and_threads, [0, 1]):
+        assert threads == 1
+        assert (pid == os.getpid()) == isinstance(runner, InProcess)
+
+
+@pytest.mark.parametrize("runner", [InProcess(), Processes(2)], ids=["in-process", "processes"])
+def test_an_error_of_a_task_is_the_callers(runner):
+    with pytest.raises(RequestError, match="task 1 failed"):
+        list(runner.map(fail, [1]))
+
+
+@pytest.mark.parametrize(
+    ("workers", "tasks", "cost", "kind"),
+    [
+        (None, 10, 1.0, InProcess),
+        (1, 10, 1e6, InProcess),
+        (None, 1, 1e6, InProcess),
+        (3, 10, 0.0, Processes),
+    ],
+)
+def test_processes_are_started_when_asked_for_or_worth_it(workers, tasks, cost, kind):
+    assert isinstance(executor(workers, tasks, cost), kind)
+
+
+def test_big_work_takes_every_core_there_is():
+    chosen = executor(None, 1000, 1e6)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert (chosen.workers if isinstance(chosen, Processes) else 1) == cores
