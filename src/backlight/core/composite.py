@@ -128,7 +128,12 @@ class Composite:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `composite` reads back; RequestError for predicates and unregistered rules."""
         start = {} if self.start == "value" else {"start": self.start}
-        return {"name": self.name, **start, "base": False, "entries": [_entry_to_dict(e) for e in self.entries]}
+        return {
+            "name": self.name,
+            **start,
+            "base": False,
+            "entries": [_entry_to_dict(e) for e in self.entries],
+        }
 
 
 BASE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -33,6 +34,8 @@ class Coverage:
 
     operations: tuple[Covered, ...]
     canonizers: tuple[str, ...] = ()
+    broken: Site | None = None
+    """Where NaN or infinity came out of finite numbers, if it did and an audit looked for it."""
 
     @property
     def uncovered(self) -> tuple[Covered, ...]:
@@ -54,11 +57,21 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Audited:
-    """Relevance of one operation's output and inputs, summed over everything; the rest leaked there."""
+    """Relevance of one operation's output and inputs, summed over everything; the rest leaked there.
+
+    causes: how much of what leaked went to "bias" and to "dropped" (outputs whose relevance a rule hands to nobody);
+    the rest is the stabiliser's, or a constant's.
+    """
 
     site: Site
     received: float
     returned: float
+    causes: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def finite(self) -> bool:
+        """Whether finite relevance came back from finite relevance."""
+        return math.isfinite(self.returned) or not math.isfinite(self.received)
 
     @property
     def leaked(self) -> float:

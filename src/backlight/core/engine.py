@@ -178,8 +178,9 @@ class Interceptor(TorchFunctionMode):
         if not self._replaced:
             return tensor
         tensor = self._newest(tensor)
-        if tensor._is_view() and (whole := tensor._base) in self._replaced:
-            return _as(whole, self._newest(whole)).as_strided(*_geometry(tensor))
+        whole = tensor._base
+        if whole is not None and whole in self._replaced:
+            return _part(tensor, whole, _laid_out(self._newest(whole), whole))
         return tensor
 
     def _newest(self, tensor: Tensor) -> Tensor:
@@ -190,13 +191,14 @@ class Interceptor(TorchFunctionMode):
     def _write(self, tensor: Tensor, result: Tensor) -> None:
         """Let `result` stand for `tensor` from now on, in the memory that it shares with its views and base too."""
         tensor = self._newest(tensor)
-        if not tensor._is_view():
+        whole = tensor._base
+        if whole is None:
             self._replaced[tensor] = result
             return
-        whole = tensor._base
-        assert whole is not None
-        now = _as(whole, self._newest(whole))
-        self._replaced[self._newest(whole)] = torch.as_strided_scatter(now, result, *_geometry(tensor))
+        newest = self._newest(whole)
+        copy = _laid_out(newest, whole).clone()
+        _part(tensor, whole, copy).copy_(result)
+        self._replaced[newest] = copy
 
     def __torch_function__(
         self,
@@ -216,7 +218,9 @@ class Interceptor(TorchFunctionMode):
         for name, canonizer in self.plan.canonizers:
             if (parts := canonizer.decompose(func)) is not None:
                 return self._decompose(name, func, parts, args, kwargs)
-        watched = self.audit is not None and self.broken is None and _finite((args, kwargs))
+        watched = self.audit is not None and self.broken is None and _finite(live)
+        if watched and (known := FUNCTIONS.get(func)) is not None and known.kind in (ROUTE, "sum"):
+            watched = _finite((args, kwargs))  # a mask of -inf is no accident
         result = self._computed(func, args, kwargs, live, changed)
         if watched and not _finite(_map(result, self.current)):
             self.broken = self.covered[-1].site
@@ -602,16 +606,18 @@ def captured(
             handle.remove()
 
 
-def _geometry(tensor: Tensor) -> tuple[Any, Any, int]:
-    return tensor.size(), tensor.stride(), int(tensor.storage_offset())
+def _part(view: Tensor, whole: Tensor, other: Tensor) -> Tensor:
+    """Return the view of `other`, laid out as `whole`, that `view` is of `whole`."""
+    offset = int(view.storage_offset()) - int(whole.storage_offset()) + int(other.storage_offset())
+    return other.as_strided(view.size(), view.stride(), offset)
 
 
-def _as(original: Tensor, newer: Tensor) -> Tensor:
-    """Return `newer` laid out in memory as `original`, so that views of that one can be taken of it."""
-    if _geometry(newer) == _geometry(original):
-        return newer
-    like = torch.empty_strided(original.size(), original.stride(), dtype=newer.dtype, device=newer.device)
-    return like.copy_(newer)
+def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
+    """Return the values of `tensor` laid out in memory as `like`, so that the same views can be taken of it."""
+    if tensor.stride() == like.stride():
+        return tensor
+    made = torch.empty_strided(like.size(), like.stride(), dtype=tensor.dtype, device=tensor.device)
+    return made.copy_(tensor)
 
 
 def _finite(value: Any) -> bool:

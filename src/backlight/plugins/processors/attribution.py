@@ -19,8 +19,9 @@ class Gradient(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __call__(self, differentiate: Callable[..., Any], inputs: Any, target: Any = None) -> dict[str, Any]:
-        """Return the relevance of the inputs, (N, K, *input)."""
-        return {"relevance": differentiate(inputs, target).relevance}
+        """Return the relevance of the inputs, (N, K, *input), and of the layers asked for."""
+        passed = differentiate(inputs, target)
+        return {"relevance": passed.relevance, "layers": passed.layers}
 
 
 @hookimpl

@@ -1,0 +1,259 @@
+"""One forward pass and one modified backward pass for each target: what every attribution method is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backlight.core.composite import Composite
+from backlight.core.coverage import Audit, Coverage
+from backlight.core.engine import Interceptor, Plan, captured, evaluation, hidden_modules
+from backlight.core.errors import EngineError, RequestError
+from backlight.core.targets import Explained, Target, explained
+
+Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Passed:
+    """One forward pass and its modified backward passes.
+
+    relevance: structured like the inputs; each (N, K, *input) for K targets. explained: output and targets.
+    layers: relevance of the layers asked for, (N, K, *layer); activations: their outputs, (N, *layer).
+    """
+
+    relevance: Any
+    explained: Explained
+    layers: Mapping[str, Tensor]
+    activations: Mapping[str, Tensor]
+    coverage: Coverage
+    audit: Audit | None
+
+    @property
+    def again(self) -> Target:
+        """The target that explains altered copies of the inputs for the same classes."""
+        return self.explained.again
+
+
+@dataclass
+class Differentiator:
+    """Runs a model under a plan; an attribution method is handed one and calls it as often as it needs.
+
+    layers: names of modules whose relevance is wanted in every pass. strict: refuse operations no rule covers.
+    first: the first pass or evaluation, which must be of the inputs themselves: it says what is explained.
+    """
+
+    model: nn.Module
+    plan: Plan | None
+    layers: tuple[str, ...] = ()
+    strict: bool = False
+    audit: bool = False
+    first: Explained | None = None
+    last: Passed | None = field(default=None, repr=False)
+
+    def __call__(
+        self, inputs: Inputs, target: Target = None, *, layers: Sequence[str] = (), unit: bool | None = None
+    ) -> Passed:
+        """Explain `inputs` by one forward pass and one modified backward pass for each target.
+
+        layers: further modules whose relevance and activation are wanted. unit: start the backward pass from the
+        slope of the explained value rather than from the value; by default as the composite says.
+        """
+        passed = self._run(inputs, target, (*self.layers, *layers), unit, self.plan, self.audit)
+        self.first = self.first or passed.explained
+        self.last = passed
+        if self.plan is not None:
+            self.plan.derived.sweep()
+        return passed
+
+    def evaluate(self, inputs: Inputs, target: Target = None) -> Explained:
+        """Run the forward pass alone and say what `target` means for its output."""
+        with evaluation(self.model), torch.no_grad():
+            args, kwargs = _arguments(structured(inputs, lambda t: t.detach().clone()))
+            found = explained(_batched(logits(self.model(*args, **kwargs))), target)
+        self.first = self.first or found
+        return found
+
+    def _run(
+        self,
+        inputs: Inputs,
+        target: Target,
+        layers: Sequence[str],
+        unit: bool | None,
+        plan: Plan | None,
+        audit: bool,
+    ) -> Passed:
+        interceptor = None if plan is None else Interceptor(plan, audit)
+        settle = None if interceptor is None else interceptor.current
+        with evaluation(self.model), captured(self.model, layers, settle) as outputs:
+            leaves = structured(inputs, _leaf)
+            flat = _differentiable(leaves)
+            if not flat:
+                raise EngineError("there is no input to explain: no floating-point tensor was given")
+            output = self._forward(leaves, flat, interceptor)
+            coverage = self._coverage(interceptor)
+            found = explained(output, target)
+            watched = [*flat, *(_layer(name, outputs) for name in layers)]
+            absorbed = interceptor.absorbed if interceptor else {}
+            if unit is None:
+                unit = plan is None or plan.composite.start == "slope"
+            many = range(found.classes.shape[1])
+            starts = [found.weights(k) if unit else found.share(k) for k in many]
+            pulled = [_pull(output, start, watched, absorbed) for start in starts]
+        relevance = [torch.stack(parts, 1) for parts in zip(*pulled, strict=True)]
+        record = None
+        if interceptor is not None and interceptor.audit is not None:
+            returned = sum(float(r.sum(dtype=torch.float64)) for r in relevance[: len(flat)])
+            received = float(sum(s.sum(dtype=torch.float64) for s in starts))
+            record = Audit(tuple(interceptor.audit), received, returned)
+        shaped = iter(relevance)
+        shares = structured(
+            leaves, lambda leaf: next(shaped) if leaf.requires_grad else torch.zeros_like(leaf)[:, None]
+        )
+        kept = {name: outputs[name].detach() for name in layers}
+        passed = Passed(shares, found, dict(zip(layers, shaped, strict=True)), kept, coverage, record)
+        if not audit and not all(bool(r.isfinite().all()) for r in (found.values(), *relevance)):
+            self._accuse(inputs, target)
+        return passed
+
+    def _coverage(self, interceptor: Interceptor | None) -> Coverage:
+        if interceptor is None:
+            return Coverage(())
+        covered = [*interceptor.covered, *hidden_modules(self.model)]
+        coverage = Coverage(
+            tuple(covered), tuple(n for n, _ in interceptor.plan.canonizers), interceptor.broken
+        )
+        if self.strict and coverage.uncovered:
+            names = "; ".join(str(c.site) for c in coverage.uncovered[:5])
+            raise EngineError(f"no rule covers {len(coverage.uncovered)} operation(s): {names}")
+        return coverage
+
+    def _forward(self, leaves: Any, flat: list[Tensor], interceptor: Interceptor | None) -> Tensor:
+        # A model whose first operation is in place could not write on a leaf; on its copy it can.
+        args, kwargs = _arguments(leaves if interceptor else structured(leaves, torch.clone))
+        if interceptor is None:
+            output = logits(self.model(*args, **kwargs))
+        else:
+            interceptor.start(flat)
+            with interceptor:
+                raw = self.model(*args, **kwargs)
+            output = interceptor.current(logits(raw))
+            interceptor.finish()
+        if not output.is_floating_point() or not output.requires_grad:
+            raise EngineError(
+                f"the output of {type(self.model).__name__} ({output.dtype}, shape {tuple(output.shape)}) does not "
+                "depend differentiably on the input; expected a path of differentiable operations between them"
+            )
+        return _batched(output)
+
+    def _accuse(self, inputs: Inputs, target: Target) -> None:
+        """Explain once more, watching every operation, and name the one where numbers cease to be finite."""
+        for number, leaf in enumerate(_differentiable(structured(inputs, _leaf))):
+            bad = (~leaf.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
+            if bad:
+                raise EngineError(f"input {number} holds NaN or infinity in sample(s) {_few(bad)}")
+        plan = self.plan or Plan.of(self.model, Composite(()), ())
+        watch = replace(self, plan=plan, strict=False, first=None, last=None)
+        passed = watch._run(inputs, target, (), None, plan, audit=True)
+        broken = passed.coverage.broken
+        if broken is not None:
+            raise EngineError(f"{broken} computes NaN or infinity from finite numbers")
+        assert passed.audit is not None
+        for audited in passed.audit.operations:
+            if not audited.finite:
+                raise EngineError(
+                    f"relevance is NaN or infinite after {audited.site}; a larger epsilon keeps denominators from zero"
+                )
+        raise EngineError("relevance is NaN or infinite, from an operation that no rule covers")
+
+
+def logits(output: Any) -> Tensor:
+    """Return the tensor to explain of a model's output: itself, its "logits" or "out", or its first tensor."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        for key in ("logits", "out", *output):
+            if isinstance(output.get(key), Tensor):
+                return logits(output[key])
+    elif isinstance(getattr(output, "logits", None), Tensor):
+        return logits(output.logits)
+    elif isinstance(output, (tuple, list)):
+        for item in output:
+            if isinstance(item, Tensor):
+                return item
+    raise EngineError(
+        f"the model returns {type(output).__name__}, expected a tensor or something that holds one"
+    )
+
+
+def structured(inputs: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Return `function` of every tensor in a tensor, sequence or mapping of inputs, in the same structure."""
+    if isinstance(inputs, Tensor):
+        return function(inputs)
+    if isinstance(inputs, Mapping) and all(isinstance(x, Tensor) for x in inputs.values()):
+        return {key: function(value) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)) and all(isinstance(x, Tensor) for x in inputs):
+        return tuple(function(x) for x in inputs)
+    raise RequestError(
+        f"inputs are {type(inputs).__name__}, expected a tensor, or a sequence or mapping of tensors"
+    )
+
+
+def _pull(
+    output: Tensor, start: Tensor, watched: list[Tensor], absorbed: Mapping[Tensor, Tensor]
+) -> list[Tensor]:
+    """Return the relevance of every watched tensor; one that was merged into the next operation shares its."""
+    merged = [absorbed[w] if w in absorbed else None for w in watched]
+    also = [m for m in merged if m is not None]
+    found = torch.autograd.grad(
+        output, [*watched, *also], start.to(output.dtype), retain_graph=True, allow_unused=True
+    )
+    extra = iter(found[len(watched) :])
+    parts = []
+    for tensor, own, partner in zip(watched, found, merged, strict=False):
+        shares = [s for s in (own, next(extra) if partner is not None else None) if s is not None]
+        parts.append(torch.stack(shares).sum(0).detach() if shares else torch.zeros_like(tensor))
+    return parts
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    """Return a copy to be explained: the user's tensor stays what it is, whatever the model does in place."""
+    copy = tensor.detach().clone()
+    return copy.requires_grad_() if copy.is_floating_point() else copy
+
+
+def _layer(name: str, outputs: Mapping[str, Any]) -> Tensor:
+    """Return the output of the layer `name` as the graph holds it."""
+    if name not in outputs:
+        raise EngineError(f"layer {name!r} did not run, so it has no relevance")
+    output = outputs[name]
+    if not isinstance(output, Tensor):
+        raise EngineError(f"layer {name!r} returns {type(output).__name__}, expected a tensor")
+    if not output.requires_grad:
+        raise EngineError(f"the output of layer {name!r} does not depend differentiably on the input")
+    return output
+
+
+def _batched(output: Tensor) -> Tensor:
+    return output.reshape(-1, 1) if output.ndim == 1 else output
+
+
+def _differentiable(leaves: Any) -> list[Tensor]:
+    values = (
+        leaves.values() if isinstance(leaves, Mapping) else leaves if isinstance(leaves, tuple) else (leaves,)
+    )
+    return [leaf for leaf in values if leaf.requires_grad]
+
+
+def _arguments(leaves: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(leaves, Mapping):
+        return (), dict(leaves)
+    return (leaves if isinstance(leaves, tuple) else (leaves,)), {}
+
+
+def _few(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (" …" if len(numbers) > 5 else "")
