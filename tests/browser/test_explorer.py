@@ -3,9 +3,12 @@
 import h5py
 import numpy as np
 import pytest
+from explorer_page import Page
 from selenium.webdriver.common.keys import Keys
 
-from backlight.core.project import ANALYSIS_FILE
+from backlight.app.explorer.factory import make_app
+from backlight.app.explorer.server import Server
+from backlight.core.project import ANALYSIS_FILE, open_project
 from synthetic_run import MARKED, MARKED_CLASS, PER_CLASS, write_run
 
 pytestmark = pytest.mark.browser
@@ -222,3 +225,30 @@ def test_classes_without_clusters_or_maps_say_so(served, tmp_path):
     assert "no clusterings" in page.one("#clusters--list").text
     assert "no spectral embedding" in page.one("#spectrum--body").text
     assert page.errors() == []
+
+
+def test_a_truncated_analysis_leaves_a_page_that_says_so(served, tmp_path):
+    path = write_run(tmp_path / "run")
+    file = path.parent / ANALYSIS_FILE
+    file.write_bytes(file.read_bytes()[:2000])
+    page = served(path)
+    assert "analysis.h5 is not a readable HDF5 file" in page.one(".notice").text
+    assert "overview cannot be shown" in page.one(".panel-overview .panel-problem").text
+    assert "drag on the map" in page.one("#samples--grid .empty").text
+    assert page.errors() == []
+
+
+def test_switching_between_projects(chromium, run, tmp_path):
+    other = write_run(tmp_path / "other", per_class=20, name="other/one & two", seed=1)
+    with open_project(run) as first, open_project(other) as second:
+        server = Server(make_app([first, second]).server, "127.0.0.1", 0)
+        server.start()
+        page = Page(chromium, server)
+        page.drawn()
+        page.choose("app--project", "other/one & two")
+        page.wait(lambda: set(page.points()) == set(range(20, 40)), "the other project is not drawn")
+        page.click(".cluster", 2)
+        page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
+        assert page.pixels(".thumbnail img") != [0, 0, 0]
+        assert page.errors() == []
+        server.close()
