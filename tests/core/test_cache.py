@@ -153,9 +153,13 @@ def test_key_changes_with_every_field_and_input():
     changed = [
         step_key(processor, {"embedding": "a"})
         for processor in (
-            KMeans(4), KMeans(3, dimensions=2), KMeans(3, unit_rows=False), KMeans(3, starts=2), KMeans(3, seed=1)
+            KMeans(4),
+            KMeans(3, dimensions=2),
+            KMeans(3, unit_rows=False),
+            KMeans(3, starts=2),
+            KMeans(3, seed=1),
         )
-    ]  # fmt: skip
+    ]
     changed += [
         step_key(KMeans(3), {"embedding": "b"}),
         step_key(KMeans(3), {"embedding": "a", "eigengap": "c"}),

@@ -51,6 +51,9 @@ class Liar(Processor):
         return {"lie": 1}
 
 
+SCALED = (*FRONT, Step("a", Scale()))
+
+
 def spray(**options):
     return pipeline("spray", until="kmeans", **options)
 
@@ -84,10 +87,10 @@ def test_explicit_inputs_override_names():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Pipeline("p", (Step("k", KMeans(2)),)), "step 'k', port 'embedding': no earlier step yields it"),
-        (lambda: Step("k", KMeans(2), {"embeding": "a.b"}), "unknown port 'embeding'; did you mean 'embedding'"),
+        (lambda: Pipeline("p", (Step("k", KMeans(2)),)), "port 'embedding': no earlier step yields it"),
+        (lambda: Step("k", KMeans(2), {"embeding": "a.b"}), "unknown port 'embeding'; did you mean"),
         (
-            lambda: Pipeline("p", (*FRONT, Step("a", Scale()), Step("k", KMeans(2), {"embedding": "a.embeddin"}))),
+            lambda: Pipeline("p", (*SCALED, Step("k", KMeans(2), {"embedding": "a.embeddin"}))),
             "step 'k', port 'embedding': unknown source 'a.embeddin'; did you mean 'a.embedding'",
         ),
         (lambda: Pipeline("p", (*FRONT, *FRONT)), "2 steps called 'channel-sum'"),
@@ -105,9 +108,9 @@ def test_explicit_inputs_override_names():
         (lambda: spray().replace({"kn.k": 3}), "unknown step 'kn'; did you mean 'knn'"),
         (lambda: spray().replace({"knn.kk": 3}), "unknown parameter 'kk'"),
         (lambda: spray().replace({"knn.k": True}), "k is True, expected int"),
-        (lambda: spray().replace({"knn.metric": "cosin"}), "metric is 'cosin', expected 'euclidean' or 'cosine'"),
+        (lambda: spray().replace({"knn.metric": "cosin"}), "metric is 'cosin', expected 'euclidean' or"),
         (lambda: spray()(), "step 'channel-sum' needs 'relevance', which the pipeline was not given"),
-        (lambda: Pipeline("p", (*FRONT, Step("a", Scale()), Step("l", Liar())))(MAPS), r"step 'l' returned \['lie'\]"),
+        (lambda: Pipeline("p", (*SCALED, Step("l", Liar())))(MAPS), r"step 'l' returned \['lie'\]"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(make, message):

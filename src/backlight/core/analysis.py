@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from backlight.core.analysis_file import Finding, Record, file_attributes, finding, record, write_record
 from backlight.core.cache import Cache
-from backlight.core.errors import BacklightError, RequestError, unknown
+from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
 from backlight.core.executor import executor
 from backlight.core.pipeline import Pipeline, pipeline
 from backlight.core.project import ANALYSIS_FILE, Label, LabelMap, Project, open_project
-from backlight.core.store import atomic_hdf5, atomic_text
+from backlight.core.store import atomic_hdf5, atomic_text, open_hdf5
 
 Array = NDArray[Any]
 Grouping = Literal["label", "prediction"]
@@ -98,7 +98,7 @@ def analyze(
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
     """Read what an analysis file says about its categories, by falling suspicion. labels: for their names."""
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         findings = [finding(file[key], _name(labels, key)) for key in file]
     return tuple(sorted(findings, key=lambda row: (-row.suspicion, row.category)))
 
@@ -197,9 +197,11 @@ def _write(
 
 def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> None:
     """Copy the categories that this analysis leaves alone from an earlier one made in the same way."""
-    if not old.is_file() or not h5py.is_hdf5(old):
+    try:
+        earlier = open_hdf5(old)
+    except FormatError:  # none, or one that can't be read: nothing to keep
         return
-    with h5py.File(old, "r") as earlier:
+    with earlier:
         if {name: earlier.attrs.get(name) for name in attributes} == dict(attributes):
             for category in earlier.keys() - analysed:
                 earlier.copy(category, file)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backlight.core.analysis import Analysed
-    from backlight.core.analysis_file import Finding
     from backlight.core.pipeline import Pipeline
 
 
@@ -97,37 +96,40 @@ def print_ranking(done: Analysed) -> None:
     """Print the classes by falling suspicion, and where the results are."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"Classes by suspicion ({done.method})")
+    console = Console(soft_wrap=True)
+    table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
     for heading in (
-        "#",
-        "class",
         "samples",
         "tau",
         "by chance",
         "contrast",
         "eigengap",
         "suspicious cluster",
+        "size",
+        "purity",
     ):
-        table.add_column(heading, justify="left" if heading in ("class", "suspicious cluster") else "right")
+        table.add_column(heading, justify="right")
     for rank, row in enumerate(done.findings, start=1):
-        numbers = [_number(value) for value in (row.tau, row.baseline, row.contrast)]
-        table.add_row(str(rank), row.name, str(row.size), *numbers, str(row.eigengap), _cluster(row))
-    console = Console()
-    console.print(table)
+        scores = (_number(value) for value in (row.tau, row.baseline, row.contrast))
+        counts = (_count(value) for value in (row.eigengap, row.suspicious_cluster, row.suspicious_size))
+        purity = "-" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
+        table.add_row(
+            str(rank), Text(row.name), str(row.size), *scores, *counts, purity
+        )  # a name is no markup
+    if not console.is_terminal:
+        console.width = 140  # in a file nothing needs to fit a window
+    console.print(table, soft_wrap=False)
     left_out = sum(row.left_out for row in done.findings)
     if left_out:
-        console.print(f"{left_out} samples were left out: their relevance is not finite.")
-    console.print(f"Results: {done.path}", soft_wrap=True)
+        click.echo(f"{left_out} samples were left out: their relevance is not finite.")
+    click.echo(f"Results: {done.path}")
 
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.2f}"
 
 
-def _cluster(row: Finding) -> str:
-    """Say which cluster to look at, how big it is and how pure in the model's predictions."""
-    if row.suspicious_cluster < 0:
-        return "-"
-    purity = "" if math.isnan(row.suspicious_purity) else f", {row.suspicious_purity:.0%} pure"
-    return f"{row.suspicious_cluster}: {row.suspicious_size}{purity}"
+def _count(value: int) -> str:
+    return "-" if value < 0 else str(value)
