@@ -89,9 +89,8 @@ def sizes(category: Category, clustering: str) -> list[tuple[int, int]]:
 
 def suspicious(category: Category, clustering: str) -> int | None:
     """Return the cluster that the analysis marked in this clustering, or None."""
-    recorded = category.attributes
-    cluster = int(recorded.get("suspicious_cluster", NOISE))
-    return cluster if cluster != NOISE and recorded.get("suspicious_clustering") == clustering else None
+    marked = category.suspicious
+    return marked[1] if marked is not None and marked[0] == clustering else None
 
 
 def percent(share: float) -> str:

@@ -6,35 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.errors import BacklightError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection
-from backlight.core.project import Category
-from backlight.plugins.viewers.palette import NOISE, cluster_colour, cluster_name
+from backlight.plugins.viewers.palette import cluster_colour, cluster_name
+from backlight.plugins.viewers.ranking import Row, read, read_row
 
 NOTHING = "–"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One class in the table; None where the analysis recorded nothing.
-
-    tau: how separable its clusters are; baseline: the same by chance. gap: clusters the eigengap suggests.
-    suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
-    """
-
-    category: str
-    name: str
-    size: int
-    tau: float | None = None
-    baseline: float | None = None
-    gap: int | None = None
-    clusters: int | None = None
-    clustering: str | None = None
-    suspect: tuple[int, int, float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +118,7 @@ class Overview(Panel):
             row = read_row(found)
             if row.suspect is None or row.clustering is None:
                 return found.id, no_update, None
-            members = found.index[found.clusters(row.clustering) == row.suspect[0]]
+            members = found.members(row.clustering, row.suspect[0])
             return (
                 found.id,
                 row.clustering,
@@ -153,56 +132,6 @@ class Overview(Panel):
             Input(context.id("rows"), "children"),
             State(context.item("row", ALL), "id"),
         )
-
-
-def read(context: PanelContext, project: str, analysis: str) -> list[Row]:
-    """Return a row for every class of an analysis; one that cannot be read is reported above."""
-    rows = []
-    for category in context.projects[project].analysis(analysis).categories.values():
-        try:
-            rows.append(read_row(category))
-        except BacklightError:
-            continue
-    return rows
-
-
-def read_row(category: Category) -> Row:
-    """Return what the analysis recorded about one class."""
-    scores = {name: value for name, value in category.scores.items() if value.ndim == 0}
-    recorded = category.score_attributes("tau") if "tau" in scores else {}
-    clustering = str(category.attributes.get("suspicious_clustering", recorded.get("clustering", "")))
-    clustering = clustering if clustering in category.clusterings else ""
-    return Row(
-        category=category.id,
-        name=category.name,
-        size=len(category.index),
-        tau=_finite(scores.get("tau")),
-        baseline=_finite(recorded.get("baseline")),
-        gap=int(scores["eigengap"]) if "eigengap" in scores else None,
-        clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
-        clustering=clustering or None,
-        suspect=_suspect(category, clustering),
-    )
-
-
-def _suspect(category: Category, clustering: str) -> tuple[int, int, float | None] | None:
-    cluster = int(category.attributes.get("suspicious_cluster", NOISE))
-    if not clustering or cluster == NOISE:
-        return None
-    size = int(np.sum(category.clusters(clustering) == cluster))
-    return (cluster, size, _of_cluster(category, "purity", cluster)) if size else None
-
-
-def _of_cluster(category: Category, score: str, cluster: int) -> float | None:
-    if score not in category.scores:
-        return None
-    ids = np.atleast_1d(category.score_attributes(score).get("cluster", ())).tolist()
-    values = np.atleast_1d(category.scores[score])
-    return _finite(values[ids.index(cluster)]) if cluster in ids and len(ids) == len(values) else None
-
-
-def _finite(value: Any) -> float | None:
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def ranked(rows: list[Row], order: dict[str, Any]) -> list[Row]:
