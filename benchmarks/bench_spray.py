@@ -1,0 +1,101 @@
+"""What the front end of SpRAy costs: maps -> neighbours -> graph -> 32 eigenvectors, on clustered maps.
+
+    python benchmarks/bench_spray.py [--sizes 1300x50176 20000x3072] [--neighbours 10] [--reference]
+
+Every size runs in a process of its own, so that the peak of its memory is its own; what the maps themselves
+take is printed beside it. --reference also times scikit-learn's brute-force neighbours and scipy's eigsh on
+the same graph, and compares the neighbours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+CLUSTERS = 8
+EIGENVECTORS = 32
+
+
+def clustered_maps(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Return (n, 1, 1, d) float32 maps around a few centres, as relevance is: mostly small, not negative."""
+    rng = np.random.default_rng(seed)
+    centres = rng.gamma(0.3, size=(CLUSTERS, d)).astype(np.float32)
+    maps = rng.standard_normal((n, d), dtype=np.float32)
+    np.multiply(maps, 0.3, out=maps)
+    for start in range(0, n, 1000):
+        maps[start : start + 1000] += centres[rng.integers(CLUSTERS, size=len(maps[start : start + 1000]))]
+    return maps.reshape(n, 1, 1, d)
+
+
+def measure(n: int, d: int, neighbours: int, reference: bool) -> dict[str, float]:
+    """Return seconds per stage and peak memory in GiB for one size."""
+    from backlight.core.pipeline import pipeline
+
+    maps = clustered_maps(n, d)
+    steps = pipeline("spray", neighbours=neighbours, eigenvalues=EIGENVECTORS, grid=max(n, d))
+    pipeline("spray", until="spectral")(clustered_maps(50, 16))  # what is loaded on first use
+    seconds = {}
+    values = {"relevance": maps}
+    for name in ("normalise", "flatten", "knn", "knn-affinity", "laplacian", "spectral"):
+        processor = steps.step(name).processor
+        start = time.perf_counter()
+        values |= processor(**{port: values[port] for port in processor.needs()})
+        seconds[name] = time.perf_counter() - start
+    del values["relevance"], maps
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    result = {"total": sum(seconds.values()), "peak": peak, "maps": 4 * n * d / 2**30} | seconds
+    return result | (by_reference(values, neighbours) if reference else {})
+
+
+def by_reference(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
+    """Return the seconds of scikit-learn and scipy for the same, and the share of equal neighbours."""
+    from scipy.sparse.linalg import eigsh
+    from sklearn.neighbors import NearestNeighbors
+
+    start = time.perf_counter()
+    model = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(values["features"])
+    index = model.kneighbors(values["features"], return_distance=False)[:, 1:]
+    found = time.perf_counter()
+    eigsh(values["laplacian"], k=EIGENVECTORS, which="SM")
+    done = time.perf_counter()
+    return {
+        "sklearn-knn": found - start,
+        "eigsh-SM": done - found,
+        "equal": float(np.mean(index == values["neighbours"])),
+    }
+
+
+def main() -> None:
+    """Measure every size in a process of its own and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs="+", default=["1000x3072", "5000x3072"], metavar="NxD")
+    parser.add_argument("--neighbours", type=int, default=10)
+    parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        n, d = map(int, options.one.split("x"))
+        print(json.dumps(measure(n, d, options.neighbours, options.reference)))
+        return
+    for size in options.sizes:
+        command = [sys.executable, __file__, "--one", size, "--neighbours", str(options.neighbours)]
+        output = subprocess.run(
+            command + ["--reference"] * options.reference, capture_output=True, text=True, check=True
+        )
+        row = json.loads(output.stdout)
+        shown = "  ".join(
+            f"{name} {value:.2f}" for name, value in row.items() if name not in ("peak", "maps")
+        )
+        print(f"{size:>12}: {shown}  peak {row['peak']:.2f} GiB (maps {row['maps']:.2f} GiB)", flush=True)
+
+
+if __name__ == "__main__":
+    main()
