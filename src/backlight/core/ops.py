@@ -222,6 +222,13 @@ class AffineOp(Op):
         """Return sᵀW, shaped like the input."""
         return self.map.transpose(s, self.weight if weight is None else weight, self.input)
 
+    def contributions(self, s: Tensor, weight: Tensor | None = None, x: Tensor | None = None) -> Tensor:
+        """Return x ⊙ sᵀW, in the memory of sᵀW where nothing differentiates it. x: the input unless given."""
+        pulled, x = self.transpose(s, weight), self.input if x is None else x
+        if torch.is_grad_enabled() or not isinstance(self.map, (DenseMap, ConvolutionMap)):
+            return x * pulled
+        return pulled.mul_(x)
+
     def derive(self, tag: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         """Return make(weight), computed once per explained model for each `tag`."""
         made: Tensor = self.derived.get(tag, (self.weight,), lambda: make(self.weight.detach()))
@@ -252,6 +259,30 @@ class AffineOp(Op):
         """Whether every input is >= 0, as after a ReLU; then the negative half of many formulas vanishes."""
         found: bool = self.remember("non-negative", lambda: bool(self.input.detach().amin() >= 0))
         return found
+
+    @property
+    def positive_part(self) -> Tensor:
+        """x⁺·W⁺ + x⁻·W⁻ + b⁺: the sum of all positive contributions, summed without cancellation."""
+        made: Tensor = self.remember("positive part", lambda: self._part(self.positive_weight, self.negative_weight, 1))
+        return made
+
+    @property
+    def negative_part(self) -> Tensor:
+        """x⁺·W⁻ + x⁻·W⁺ + b⁻: the sum of all negative contributions; what the positive ones leave of the output."""
+        if self.non_negative_input:
+            made: Tensor = self.remember("negative part", lambda: (self.output - self.positive_part).clamp(max=0))
+        else:
+            made = self.remember("negative part", lambda: self._part(self.negative_weight, self.positive_weight, -1))
+        return made
+
+    def _part(self, high: Tensor, low: Tensor, sign: int) -> Tensor:
+        """Return x⁺·high + x⁻·low and the part of the bias that has the sign."""
+        if self.non_negative_input:
+            total = self.forward(self.input, high)
+        else:
+            total = self.forward(self.input.clamp(min=0), high) + self.forward(self.input.clamp(max=0), low)
+        term = self.bias_term
+        return total if term is None else total + (term.clamp(min=0) if sign > 0 else term.clamp(max=0))
 
     def without(self, parameters: tuple[str, ...]) -> AffineOp:
         """Return the operation with the named parameters ("weight", "bias") taken as zero and its output then."""
@@ -284,13 +315,23 @@ def stabilize(z: Tensor, epsilon: float, how: Stabiliser = "sign") -> Tensor:
     """
     if epsilon == 0:
         return z
-    # A zero-dimensional tensor of z's own type: as Python numbers, torch.where would round them to float32.
+    # A zero-dimensional tensor of z's own type: as a Python number, it would be rounded to float32.
+    # copysign takes -0 for negative; a sum is -0 only where every contribution is zero, and so is its relevance.
     size = z.new_full((), epsilon)
     if how == "clip":
-        return torch.where(z.abs() < size, torch.where(z < 0, -size, size), z)
+        return torch.where(z.abs() < size, torch.copysign(size, z), z)
     if how == "norm":
         size = size * z.square().mean(dim=tuple(range(1, z.ndim)), keepdim=True).sqrt()
-    return z + torch.where(z < 0, -size, size)
+    signed = torch.copysign(size, z)
+    return signed + z if torch.is_grad_enabled() else signed.add_(z)
+
+
+def quotient(relevance: Tensor, z: Tensor, epsilon: float, how: Stabiliser = "sign") -> Tensor:
+    """Return relevance / stabilize(z), in the memory of the denominator where nothing differentiates it."""
+    denominator = stabilize(z, epsilon, how)
+    if torch.is_grad_enabled() or epsilon == 0 or denominator.shape != relevance.shape:
+        return relevance / denominator
+    return torch.div(relevance, denominator, out=denominator)
 
 
 def unbroadcast(tensor: Tensor, shape: torch.Size) -> Tensor:

@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, stabilize
+from backlight.core.ops import AffineOp, quotient
 from backlight.core.rule import Rule
 
 
@@ -27,7 +27,7 @@ class Epsilon(Rule):
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return x ⊙ (R / st(z))ᵀW."""
         op = op.without(self.zero_params)
-        return op.input * op.transpose(relevance / stabilize(op.output, self.epsilon))
+        return op.contributions(quotient(relevance, op.output, self.epsilon))
 
 
 @hookimpl

@@ -14,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, stabilize
+from backlight.core.ops import AffineOp, quotient
 from backlight.core.rule import Rule
 
 
@@ -38,35 +39,45 @@ class Gamma(Rule):
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return relevance; one map back when no input is negative and no negative output carries relevance."""
         op = op.without(self.zero_params)
-        upper, lower = op.remember(f"gamma {self.gamma}", lambda: self._denominators(op))
-        s1 = (relevance / stabilize(upper, self.epsilon)).masked_fill(op.output <= 0, 0)
-        s2 = (relevance / stabilize(lower, self.epsilon)).masked_fill(op.output >= 0, 0)
-        if not op.non_negative_input:
-            linear = op.input * op.transpose(s1 + s2) * (1 + self.gamma / 2)
-            return linear + op.input.abs() * op.transpose(s1 - s2, op.absolute_weight) * (self.gamma / 2)
-        pulled = op.transpose(s1, self._favour(op, 1))
-        if bool(s2.count_nonzero()):
-            pulled = pulled + op.transpose(s2, self._favour(op, -1))
-        return op.input * pulled
+        on = above_zero(relevance, op.output)
+        off = None if torch.equal(on, relevance) else above_zero(relevance, -op.output)
+        s1 = quotient(on, self._denominator(op, 1), self.epsilon)
+        s2 = None if off is None else quotient(off, self._denominator(op, -1), self.epsilon)
+        if op.non_negative_input:
+            shares = op.contributions(s1, self._favour(op, 1))
+            return shares if s2 is None else shares + op.contributions(s2, self._favour(op, -1))
+        both, difference = (s1, s1) if s2 is None else (s1 + s2, s1 - s2)
+        linear = op.contributions(both) * (1 + self.gamma / 2)
+        magnitude = op.contributions(difference, op.absolute_weight, op.input.abs())
+        return torch.add(linear, magnitude, alpha=self.gamma / 2)
 
     def _favour(self, op: AffineOp, sign: int) -> Tensor:
         if sign > 0:
             return op.derive(f"gamma+ {self.gamma}", lambda w: w + self.gamma * w.clamp(min=0))
         return op.derive(f"gamma- {self.gamma}", lambda w: w + self.gamma * w.clamp(max=0))
 
-    def _denominators(self, op: AffineOp) -> tuple[Tensor, Tensor]:
-        bias = op.bias_term
-        if op.non_negative_input:
-            # Sums of one sign, so that nothing cancels; the other part follows by linearity.
-            positive = op.forward(op.input, op.positive_weight)
-            negative = (op.output if bias is None else op.output - bias) - positive
-        else:
-            signed = op.output if bias is None else op.output - bias
-            magnitude = op.forward(op.input.abs(), op.absolute_weight)
-            positive, negative = (signed + magnitude) / 2, (signed - magnitude) / 2
-        if bias is not None:
-            positive, negative = positive + bias.clamp(min=0), negative + bias.clamp(max=0)
-        return op.output + self.gamma * positive, op.output + self.gamma * negative
+    def _denominator(self, op: AffineOp, sign: int) -> Tensor:
+        """Return x·W + b plus gamma times the sum of all its contributions of one sign."""
+        positive: Tensor = op.remember("positive", lambda: _positive(op))
+        return torch.add(op.output, positive if sign > 0 else op.output - positive, alpha=self.gamma)
+
+
+def _positive(op: AffineOp) -> Tensor:
+    """Return the sum of all positive contributions, bias included; the negative ones follow by linearity."""
+    bias = op.bias_term
+    if op.non_negative_input:  # sums of one sign, so that nothing cancels
+        total = op.forward(op.input, op.positive_weight)
+        return total if bias is None else total + bias.clamp(min=0)
+    total = op.output + op.forward(op.input.abs(), op.absolute_weight)
+    return (total if bias is None else total + bias.abs()) / 2
+
+
+def above_zero(relevance: Tensor, output: Tensor) -> Tensor:
+    """Return relevance where the output is > 0, else 0, in one pass."""
+    if torch.is_grad_enabled():
+        return torch.where(output > 0, relevance, 0)
+    kept: Tensor = torch.ops.aten.threshold_backward(relevance, output, 0)
+    return kept
 
 
 @hookimpl

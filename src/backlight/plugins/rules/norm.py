@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import Op, stabilize
+from backlight.core.ops import Op, quotient
 from backlight.core.rule import Rule
 
 
@@ -24,8 +25,13 @@ class Norm(Rule):
 
     def propagate(self, op: Op, relevance: Tensor) -> tuple[Tensor | None, ...]:
         """Return one relevance per operand, summed back over broadcast axes."""
-        pulled = op.vjp(relevance / stabilize(op.output, self.epsilon))
-        return tuple(None if p is None else x * p for x, p in zip(op.inputs, pulled, strict=True))
+        s = quotient(relevance, op.output, self.epsilon)
+        pulled = op.vjp(s)
+        shares = [None if p is None else x * p for x, p in zip(op.inputs[:-1], pulled, strict=False)]
+        x, last = op.inputs[-1], pulled[-1]
+        if last is s and not torch.is_grad_enabled():  # a plain addend: the quotient's memory is free now
+            return (*shares, s.mul_(x))
+        return (*shares, None if last is None else x * last)
 
 
 @hookimpl

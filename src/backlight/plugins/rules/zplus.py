@@ -11,7 +11,7 @@ from typing import final
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, stabilize
+from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -20,31 +20,30 @@ from backlight.core.rule import Rule
 class ZPlus(Rule):
     """Share relevance among the positive contributions alone.
 
-    epsilon: stabiliser of the denominator.
+    epsilon, stabiliser: how the denominator is kept from zero.
     zero_params: parameter names treated as zero, e.g. ("bias",).
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
     zero_params: tuple[str, ...] = ()
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return relevance along x⁺W⁺ and x⁻W⁻; two maps forward and one back when no input is negative."""
         op = op.without(self.zero_params)
-        s = relevance / stabilize(op.remember("positive part", lambda: positive_part(op)), self.epsilon)
+        s = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser)
         if op.non_negative_input:
-            return op.input * op.transpose(s, op.positive_weight)
-        x = op.input
-        return x.clamp(min=0) * op.transpose(s, op.positive_weight) + x.clamp(max=0) * op.transpose(
-            s, op.negative_weight
-        )
+            return op.contributions(s, op.positive_weight)
+        positive = op.contributions(s, op.positive_weight, op.input.clamp(min=0))
+        return positive + op.contributions(s, op.negative_weight, op.input.clamp(max=0))
 
-
-def positive_part(op: AffineOp) -> Tensor:
-    """Return x⁺·W⁺ + x⁻·W⁻ + b⁺, the sum of all positive contributions, summed without cancellation."""
-    total = op.forward(op.input.clamp(min=0), op.positive_weight)
-    if not op.non_negative_input:
-        total = total + op.forward(op.input.clamp(max=0), op.negative_weight)
-    return total if op.bias_term is None else total + op.bias_term.clamp(min=0)
+    def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return what the bias takes, and what units without a positive contribution keep."""
+        op = op.without(self.zero_params)
+        lost = relevance.masked_fill(op.positive_part != 0, 0)
+        s = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser)
+        taken = {} if op.bias_term is None else {"bias": s * op.bias_term.clamp(min=0)}
+        return taken | {"dropped": lost}
 
 
 @hookimpl
