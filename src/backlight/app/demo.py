@@ -21,7 +21,7 @@ from backlight.core.sources.data import Picture, Source, torchvision_dataset
 from backlight.core.sources.preprocessing import Preprocessing
 
 PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-PATCH = 3
+PATCH = 4
 """Side of the painted square, in pixels of a 32 x 32 picture."""
 
 

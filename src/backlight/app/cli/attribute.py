@@ -77,7 +77,13 @@ def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> 
     "--mean", default="0", callback=_numbers, help=f"Subtracted from pictures in [0, 1]; {_PER_CHANNEL}."
 )
 @click.option("--std", default="1", callback=_numbers, help=f"Divides pictures after that; {_PER_CHANNEL}.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Samples explained at a time.",
+)
 @click.option(
     "--shard-size",
     type=click.IntRange(min=1),

@@ -49,7 +49,7 @@ class Preprocessing:
 
     def inputs(self, pictures: np.ndarray) -> Tensor:
         """Return the normalised batch (N, 3, H, W) float32 of fitted pictures (N, H, W, 3) uint8."""
-        batch = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float().div_(255)
+        batch = torch.tensor(pictures).permute(0, 3, 1, 2).contiguous().float().div_(255)
         mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (self.mean, self.std))
         return (batch - mean) / std
 
