@@ -191,6 +191,11 @@ def test_the_same_command_twice_recomputes_nothing(run):
     assert Cache(run / "cache").size() == entries
 
 
+def test_what_other_processes_computed_is_found_again_in_this_one(run):
+    analyze(run, QUICK, workers=2)
+    assert analyze(run, QUICK, workers=1).reused == len(NAMES)
+
+
 def test_without_cache_nothing_is_kept(run):
     analyze(run, QUICK, cache=False, classes=["cat"])
     assert not (run / "cache").exists()

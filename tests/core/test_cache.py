@@ -168,6 +168,17 @@ def test_key_changes_with_every_field_and_input():
     assert len({base, *changed}) == 9
 
 
+def test_key_does_not_depend_on_what_was_looked_up_before():
+    code = (
+        "from backlight.core.cache import step_key; from backlight.plugins.processors.neighbours import Knn;"
+    )
+    keys = set()
+    for first in ("", "import backlight; backlight.pipeline('spray').to_dict();"):
+        command = [sys.executable, "-c", first + code + "print(step_key(Knn(3), {}))"]
+        keys.add(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert len(keys) == 1
+
+
 def test_key_changes_with_code_and_versions(monkeypatch):
     base = step_key(KMeans(3), {})
     monkeypatch.setattr("backlight.core.cache.environment", lambda dist: "another version")

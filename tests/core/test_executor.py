@@ -5,7 +5,7 @@ import os
 import pytest
 import threadpoolctl
 
-from backlight.core.errors import RequestError
+from backlight.core.errors import BacklightError, RequestError
 from backlight.core.executor import InProcess, Processes, executor
 
 
@@ -40,6 +40,16 @@ def test_tasks_have_one_thread(runner):
 def test_an_error_of_a_task_is_the_callers(runner):
     with pytest.raises(RequestError, match="task 1 failed"):
         list(runner.map(fail, [1]))
+
+
+def die(_):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_an_error_in_a_sentence():
+    with pytest.raises(BacklightError, match="a worker process died"):
+        list(Processes(2).map(die, [1, 2]))
+    assert list(Processes(2).map(square, [1, 2])) == [1, 4]  # and the next run starts new ones
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tomllib
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -168,6 +169,24 @@ def test_plain_data_round_trip():
         "processor": "knn",
         "parameters": {"k": 5, "metric": "euclidean"},
     }
+
+
+def test_a_pipeline_in_toml():
+    document = tomllib.loads("""
+        name = "short"
+        [[steps]]
+        processor = "flatten"
+        [[steps]]
+        name = "near"
+        processor = "knn"
+        parameters = { k = 3, metric = "cosine" }
+        inputs = { features = "flatten.features" }
+    """)
+    steps = Pipeline.from_dict(document)
+    assert steps == Pipeline(
+        "short",
+        (Step("flatten", Flatten()), Step("near", Knn(3, "cosine"), {"features": "flatten.features"})),
+    )
 
 
 def test_processors_that_are_no_plugins_are_written_by_their_class():

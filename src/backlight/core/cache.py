@@ -87,7 +87,7 @@ def step_key(processor: Processor, inputs: Mapping[str, str]) -> str:
     inputs: digest of each bound port. Raises RequestError when a field has no canonical form.
     """
     kind = type(processor)
-    provider = registry().dist_of("processor", kind)
+    provider = _provider(kind)
     return digest_text(
         qualified_name(kind),
         canonical(processor.parameters()),
@@ -96,6 +96,12 @@ def step_key(processor: Processor, inputs: Mapping[str, str]) -> str:
         environment(provider.partition(" ")[0] or kind.__module__.partition(".")[0]),
         canonical(dict(inputs)),
     )
+
+
+def _provider(kind: type[Processor]) -> str:
+    """Return "dist version" of the plugin that a class comes from, or ""; it need not have been loaded."""
+    entries = registry().entries("processor")
+    return next((f"{entry.dist} {entry.version}" for entry in entries if entry.module == kind.__module__), "")
 
 
 def _encode(value: Any, arrays: dict[str, NDArray[Any]]) -> Any:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
+
+from backlight.core.errors import BacklightError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,8 +48,13 @@ class Processes:
             n_jobs=self.workers, backend="loky", return_as="generator", inner_max_num_threads=1
         )
         results = parallel(joblib.delayed(single_threaded)(function, task) for task in tasks)
-        with contextlib.closing(results):
-            yield from results
+        try:
+            with contextlib.closing(results):
+                yield from results
+        except BrokenProcessPool as error:
+            raise BacklightError(
+                "a worker process died, perhaps for want of memory; try fewer workers"
+            ) from error
 
 
 def single_threaded(function: Callable[[T], R], task: T) -> R:

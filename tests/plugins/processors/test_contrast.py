@@ -32,6 +32,15 @@ def test_equals_the_formula():
     assert Contrast()(features=features, labels=labels)["contrast"] == pytest.approx(expected)
 
 
+def test_blocks_do_not_matter(monkeypatch):
+    features, labels = marked()
+    once = Contrast()(features=features, labels=labels)["cluster_contrast"]
+    monkeypatch.setattr("backlight.plugins.processors.contrast._BLOCK", 7)
+    np.testing.assert_allclose(
+        Contrast()(features=features, labels=labels)["cluster_contrast"], once, rtol=1e-12
+    )
+
+
 def test_scale_of_the_features_does_not_matter():
     features, labels = marked()
     once = Contrast()(features=features, labels=labels)["contrast"]

@@ -19,6 +19,8 @@ from backlight.core.processor import Processor, Stage
 
 Array = NDArray[Any]
 
+_BLOCK = 1024
+
 
 @final
 @dataclass(frozen=True)
@@ -51,24 +53,41 @@ class Contrast(Processor):
                 "cluster_feature": none.astype(np.int32),
                 "cluster": cluster,
             }
-        effects = [effect(features, labels == c) for c in cluster]
-        values = np.array([effect.max() for effect in effects])
+        found = effects(features, labels[:, None] == cluster)
+        values = found.max(axis=1)
         return {
             "contrast": float(values.max()),
             "suspicious_cluster": int(cluster[values.argmax()]),
             "cluster_contrast": values,
-            "cluster_feature": np.array([effect.argmax() for effect in effects], dtype=np.int32),
+            "cluster_feature": found.argmax(axis=1).astype(np.int32),
             "cluster": cluster,
         }
 
 
-def effect(features: Array, inside: Array) -> Array:
-    """Return (D,) standardised differences of the means inside and outside."""
-    a, b = features[inside].astype(np.float64), features[~inside].astype(np.float64)
-    variance = (a.var(axis=0) * len(a) + b.var(axis=0) * len(b)) / len(features)
+def effects(features: Array, inside: NDArray[np.bool_]) -> Array:
+    """Return (c, D) standardised differences of the means inside and outside of c sets, given as (N, c).
+
+    No set may be empty or hold every sample. One pass in blocks: a double-precision copy of all features would
+    take twice their memory.
+    """
+    n, d = features.shape
+    centre = features.mean(axis=0, dtype=np.float64)
+    sums, squares = np.zeros((inside.shape[1], d)), np.zeros(d)
+    for start in range(0, n, _BLOCK):
+        block = features[start : start + _BLOCK] - centre
+        sums += inside[start : start + _BLOCK].T.astype(np.float64) @ block
+        squares += np.einsum("ij,ij->j", block, block)
+    size = inside.sum(axis=0)[:, None]
+    a, b = (
+        sums / size,
+        -sums / (n - size),
+    )  # means of centred features: those outside sum to minus those inside
+    variance = np.maximum(squares - size * a**2 - (n - size) * b**2, 0.0) / n
     resolution = float(np.finfo(np.float32).eps) * max(float(np.abs(features).max()), 1e-30)
-    scale = np.sqrt(variance + variance.mean() + resolution**2)  # equal maps differ by rounding only
-    return (a.mean(axis=0) - b.mean(axis=0)) / scale
+    scale = np.sqrt(
+        variance + variance.mean(axis=1, keepdims=True) + resolution**2
+    )  # equal maps differ by rounding
+    return np.asarray((a - b) / scale)
 
 
 @hookimpl

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors.contrast import effect
+from backlight.plugins.processors.contrast import effects
 from backlight.plugins.processors.kmeans import KMeans
 
 Array = NDArray[Any]
+
+_NONE = 1e-3  # contrast of maps that differ by rounding only
 
 
 @final
@@ -54,17 +56,19 @@ class Strategies(Processor):
         """Return the part with the largest contrast over all scales."""
         n = len(embedding)
         least = max(4, int(np.ceil(self.smallest * n)))
-        best, labels, found = 1e-3, np.zeros(n, np.int32), 1  # less is no contrast at all
+        parts: list[tuple[int, Array]] = []
         for scale in range(2, min(self.finest, embedding.shape[1]) + 1):
             cut = KMeans(scale, starts=self.starts, seed=self.seed)(embedding=embedding)["labels"]
-            for part in np.unique(cut):
-                inside = cut == part
-                if least <= inside.sum() <= n - least:
-                    contrast = effect(features, inside).max()
-                    # A finer cut that leaves the part as it was changes its contrast by rounding only.
-                    if contrast > best * (1 + 1e-6):
-                        best, labels, found = contrast, inside.astype(np.int32), scale
-        return {"labels": labels, "scale": found}
+            members = (cut == part for part in np.unique(cut))
+            parts += [(scale, inside) for inside in members if least <= inside.sum() <= n - least]
+        if not parts:
+            return {"labels": np.zeros(n, np.int32), "scale": 1}
+        contrast = effects(features, np.stack([inside for _, inside in parts], axis=1)).max(axis=1)
+        if contrast.max() < _NONE:
+            return {"labels": np.zeros(n, np.int32), "scale": 1}
+        # A finer cut that leaves a part as it was changes its contrast by rounding only: the coarsest counts.
+        scale, inside = parts[int(np.argmax(contrast >= contrast.max() * (1 - 1e-6)))]
+        return {"labels": inside.astype(np.int32), "scale": scale}
 
 
 @hookimpl
