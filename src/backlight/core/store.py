@@ -64,7 +64,9 @@ class Rows:
 
     def __init__(self, file: h5py.File, key: str) -> None:
         if key not in file:
-            raise FormatError(f"{file.filename} has no {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}")
+            raise FormatError(
+                f"{file.filename} has no {key!r}; it holds {', '.join(sorted(file)) or 'nothing'}"
+            )
         self._item = file[key]
         self.keys: list[str] | None = None
         if isinstance(self._item, h5py.Group):
@@ -75,7 +77,9 @@ class Rows:
 
     def __getitem__(self, position: int) -> NDArray[np.generic]:
         if not 0 <= position < len(self):
-            raise FormatError(f"{self._item.file.filename}{self._item.name} has {len(self)} samples, none at {position}")
+            raise FormatError(
+                f"{self._item.file.filename}{self._item.name} has {len(self)} samples, none at {position}"
+            )
         return np.asarray(self._item[self.keys[position] if self.keys is not None else position])
 
     def take(self, positions: NDArray[np.integer]) -> list[NDArray[np.generic]]:
@@ -84,7 +88,9 @@ class Rows:
             return [self[int(p)] for p in positions]
         unique, inverse = np.unique(np.asarray(positions, dtype=np.int64), return_inverse=True)
         if len(unique) and (unique[0] < 0 or unique[-1] >= len(self)):
-            raise FormatError(f"{self._item.file.filename}{self._item.name} has {len(self)} samples, not {unique[-1]}")
+            raise FormatError(
+                f"{self._item.file.filename}{self._item.name} has {len(self)} samples, not {unique[-1]}"
+            )
         if len(unique) == len(self):
             block = self._item[:]
         else:
@@ -112,7 +118,7 @@ def displayable(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     """
     image = channels_first(array)
     if image.dtype != np.uint8:
-        values = np.nan_to_num(image.astype(np.float64))
-        image = np.clip(values * 255.0 if values.max(initial=0.0) <= 1.0 else values, 0, 255).round().astype(np.uint8)
+        values = np.clip(np.nan_to_num(image.astype(np.float64)), 0, 255)
+        image = (values * 255 if values.max(initial=0.0) <= 1.0 else values).round().astype(np.uint8)
     image = np.repeat(image[:1], 3, axis=0) if image.shape[0] < 3 else image[:3]
     return np.ascontiguousarray(np.moveaxis(image, 0, -1)).astype(np.uint8, copy=False)
