@@ -136,23 +136,29 @@ class Composite:
         }
 
 
-BASE = (
-    Entry.of("pass", Match(kind="activation")),
-    Entry.of("norm", Match(kind="sum")),
-    Entry.of("norm", Match(kind="average-pool")),
-    Entry.of("pass", Match(kind="batch-norm")),
-    Entry.of("pass", Match(kind="scale")),
-    Entry.of("gate", Match(kind="product")),
-    Entry.of("gate", Match(kind="matmul")),
-    Entry.of("softmax", Match(kind="softmax")),
-    Entry.of("normalisation", Match(kind="normalisation")),
-)
+def base(epsilon: float = 1e-6) -> tuple[Entry, ...]:
+    """Return the entries that close every preset. epsilon: stabiliser of those that divide."""
+    return (
+        Entry.of("pass", Match(kind="activation")),
+        Entry.of("norm", Match(kind="sum"), epsilon=epsilon),
+        Entry.of("norm", Match(kind="average-pool"), epsilon=epsilon),
+        Entry.of("pass", Match(kind="batch-norm")),
+        Entry.of("pass", Match(kind="scale")),
+        Entry.of("gate", Match(kind="product"), epsilon=epsilon),
+        Entry.of("gate", Match(kind="matmul"), epsilon=epsilon),
+        Entry.of("softmax", Match(kind="softmax")),
+        Entry.of("normalisation", Match(kind="normalisation"), epsilon=epsilon),
+    )
+
+
+BASE = base()
 
 
 def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: Any) -> Composite:
     """Build a composite from a preset's or rule's name, a TOML, YAML or JSON file, or a mapping.
 
-    A rule's name means that rule on every operation it takes, over the common base. A mapping has `entries`
+    A rule's name means that rule on every operation it takes, over the common base (over plain gradients for a
+    rule that modifies a gradient). A mapping has `entries`
     (each with `rule`, the rule's parameters, and matcher fields), optionally `extends` (a preset they go in
     front of, with `parameters`), `name`, `start`, and `base` (default true: close with the common base).
     """
@@ -178,7 +184,10 @@ def _lift(name: str, parameters: Mapping[str, Any]) -> Composite:
     spec = registry().spec("rule", name)
     check_parameters(f"rule {name!r}", spec.factory, parameters)
     kinds: tuple[str, ...] = getattr(spec, "takes", ())
-    return Composite((*(Entry.of(name, Match(kind=k), **parameters) for k in kinds), *BASE), name)
+    entries = tuple(Entry.of(name, Match(kind=k), **parameters) for k in kinds)
+    if getattr(spec, "gradient", False):
+        return Composite(entries, name, "slope")
+    return Composite((*entries, *base(parameters.get("epsilon", 1e-6))), name)
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -59,8 +59,8 @@ class Coverage:
 class Audited:
     """Relevance of one operation's output and inputs, summed over everything; the rest leaked there.
 
-    causes: how much of what leaked went to "bias" and to "dropped" (outputs whose relevance a rule hands to nobody);
-    the rest is the stabiliser's, or a constant's.
+    causes: how much of what leaked went to "bias", to a "constant" summand, and was "dropped" (the relevance of
+    outputs that a rule hands to nobody); the rest is the stabiliser's.
     """
 
     site: Site

@@ -75,7 +75,11 @@ class _Explained(torch.autograd.Function):
         shares = found if isinstance(found, tuple) else (found,)
         if ctx.audit is not None:
             returned = sum(float(s.sum(dtype=torch.float64)) for s in shares if s is not None)
-            ctx.audit.append(Audited(op.site, float(relevance.sum(dtype=torch.float64)), returned))
+            received = float(relevance.sum(dtype=torch.float64))
+            with torch.no_grad():
+                causes = ctx.rule.absorbed(op, relevance).items()
+            told = tuple((cause, float(part.sum(dtype=torch.float64))) for cause, part in causes)
+            ctx.audit.append(Audited(op.site, received, returned, tuple(c for c in told if c[1])))
         missing = len(ctx.needs_input_grad) - 4 - len(shares)  # a rule may speak of the first signal alone
         return None, None, None, None, *shares, *(None for _ in range(missing))
 
@@ -109,6 +113,10 @@ class _Undecided(Rule):
     def propagate(self, op: Op, relevance: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """Return what the chosen rule says, or the plain gradient if there is none."""
         return op.vjp(relevance) if self.rule is None else self.rule.propagate(op, relevance)
+
+    def absorbed(self, op: Op, relevance: Tensor) -> Mapping[str, Tensor]:
+        """Return what the chosen rule says."""
+        return {} if self.rule is None else self.rule.absorbed(op, relevance)
 
 
 @dataclass

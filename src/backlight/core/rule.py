@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backlight.core.registry import registry
@@ -22,6 +23,13 @@ class Rule(ABC):
 
         relevance: shaped like `op.output`. The op's tensors must not be changed.
         """
+
+    def absorbed(self, op: Op, relevance: Tensor) -> Mapping[str, Tensor]:
+        """Return, for the audit, what the rule hands to nobody, by cause: "bias", "constant", "dropped".
+
+        Whatever else is missing counts as the stabiliser's.
+        """
+        return {}
 
 
 def rule(name: str, **parameters: Any) -> Rule:

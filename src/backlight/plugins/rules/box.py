@@ -13,7 +13,7 @@ from torch import Tensor
 
 from backlight.core.errors import EngineError
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, ConvolutionMap, stabilize
+from backlight.core.ops import AffineOp, ConvolutionMap, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -23,18 +23,19 @@ class Box(Rule):
     """Share relevance by how far each input lies from the bound it could have had.
 
     low, high: bounds of the input, a number or one per channel; EngineError if they do not broadcast.
-    epsilon: stabiliser of the denominator.
+    epsilon, stabiliser: how the denominator is kept from zero.
     """
 
     low: float | tuple[float, ...] = -3.0
     high: float | tuple[float, ...] = 3.0
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return relevance; the bounds' share of the denominator is computed once per input shape."""
         low, high = self._bound(op, self.low, "low"), self._bound(op, self.high, "high")
         z = op.output if op.bias_term is None else op.output - op.bias_term
-        s = relevance / stabilize(z - self._offset(op, low, high), self.epsilon)
+        s = quotient(relevance, z - self._offset(op, low, high), self.epsilon, self.stabiliser)
         positive, negative = op.transpose(s, op.positive_weight), op.transpose(s, op.negative_weight)
         return (op.input - low) * positive + (op.input - high) * negative
 

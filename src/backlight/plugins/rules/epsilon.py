@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, quotient
+from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -17,17 +17,25 @@ from backlight.core.rule import Rule
 class Epsilon(Rule):
     """Share relevance in proportion to each input's contribution; `epsilon` damps weak ones.
 
-    epsilon: stabiliser added to the denominator with its sign (>= 0; 0 gives LRP-0).
+    epsilon, stabiliser: how the denominator is kept from zero; epsilon 0 gives LRP-0.
     zero_params: parameter names treated as zero, e.g. ("bias",).
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
     zero_params: tuple[str, ...] = ()
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return x ⊙ (R / st(z))ᵀW."""
         op = op.without(self.zero_params)
-        return op.contributions(quotient(relevance, op.output, self.epsilon))
+        return op.contributions(quotient(relevance, op.output, self.epsilon, self.stabiliser))
+
+    def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return what the bias takes."""
+        op = op.without(self.zero_params)
+        if op.bias_term is None:
+            return {}
+        return {"bias": quotient(relevance, op.output, self.epsilon, self.stabiliser) * op.bias_term}
 
 
 @hookimpl

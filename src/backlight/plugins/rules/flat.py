@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, ConvolutionMap, stabilize
+from backlight.core.ops import AffineOp, ConvolutionMap, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -21,25 +21,29 @@ from backlight.core.rule import Rule
 class Flat(Rule):
     """Spread relevance evenly over each unit's receptive field, whatever the input.
 
-    epsilon: stabiliser of the denominator.
+    epsilon, stabiliser: how the denominator is kept from zero.
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return the box-filtered, channel-summed relevance; the denominator is computed once per input shape."""
         if not isinstance(op.map, ConvolutionMap) or op.map.transposed:
             ones = op.derive("ones", torch.ones_like)
-            return op.transpose(relevance / stabilize(self._fan_in(op, ones, 1), self.epsilon), ones)
+            return op.transpose(self._share(relevance, self._fan_in(op, ones, 1)), ones)
         groups = op.map.groups
         kernel = op.derive("ones", lambda w: w.new_ones((groups, 1, *w.shape[2:])))
-        s = relevance / stabilize(self._fan_in(op, kernel[:1], op.weight.shape[1]), self.epsilon)
+        s = self._share(relevance, self._fan_in(op, kernel[:1], op.weight.shape[1]))
         batch, spatial = s.shape[0], op.input.shape[2:]
         summed = s.reshape(batch, groups, -1, *s.shape[2:]).sum(2)
         like = op.input[:, :1].expand(batch, groups, *spatial)
         spread = replace(op.map, groups=groups).transpose(summed, kernel, like)
         per_channel = spread.unsqueeze(2).expand(batch, groups, op.input.shape[1] // groups, *spatial)
         return per_channel.reshape(op.input.shape)
+
+    def _share(self, relevance: Tensor, count: Tensor) -> Tensor:
+        return quotient(relevance, count, self.epsilon, self.stabiliser)
 
     def _fan_in(self, op: AffineOp, ones: Tensor, channels: int) -> Tensor:
         """Return 1·1_W: how many inputs each output sees, fewer where padding reaches in."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, quotient
+from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -28,21 +28,19 @@ class Gamma(Rule):
     """Share relevance with extra weight, `gamma`, on contributions that agree with the output's sign.
 
     gamma: how much agreeing contributions are favoured (>= 0; 0 gives LRP-epsilon).
-    epsilon: stabiliser of the denominators.
+    epsilon, stabiliser: how the denominators are kept from zero.
     zero_params: parameter names treated as zero, e.g. ("bias",).
     """
 
     gamma: float = 0.25
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
     zero_params: tuple[str, ...] = ()
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return relevance; one map back when no input is negative and no negative output carries relevance."""
         op = op.without(self.zero_params)
-        on = above_zero(relevance, op.output)
-        off = None if torch.equal(on, relevance) else above_zero(relevance, -op.output)
-        s1 = quotient(on, self._denominator(op, 1), self.epsilon)
-        s2 = None if off is None else quotient(off, self._denominator(op, -1), self.epsilon)
+        s1, s2 = self._shares(op, relevance)
         if op.non_negative_input:
             shares = op.contributions(s1, self._favour(op, 1))
             return shares if s2 is None else shares + op.contributions(s2, self._favour(op, -1))
@@ -50,6 +48,27 @@ class Gamma(Rule):
         linear = op.contributions(both) * (1 + self.gamma / 2)
         magnitude = op.contributions(difference, op.absolute_weight, op.input.abs())
         return torch.add(linear, magnitude, alpha=self.gamma / 2)
+
+    def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        """Return what the bias takes, and what outputs that are exactly zero keep."""
+        op = op.without(self.zero_params)
+        s1, s2 = self._shares(op, relevance)
+        dropped = {"dropped": relevance.masked_fill(op.output != 0, 0)}
+        if op.bias_term is None:
+            return dropped
+        high, low = (
+            op.bias_term + self.gamma * part
+            for part in (op.bias_term.clamp(min=0), op.bias_term.clamp(max=0))
+        )
+        return dropped | {"bias": s1 * high if s2 is None else s1 * high + s2 * low}
+
+    def _shares(self, op: AffineOp, relevance: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return s₁ and s₂, or None for s₂ where no negative output carries relevance."""
+        on = above_zero(relevance, op.output)
+        off = None if torch.equal(on, relevance) else above_zero(relevance, -op.output)
+        s1 = quotient(on, self._denominator(op, 1), self.epsilon, self.stabiliser)
+        s2 = None if off is None else quotient(off, self._denominator(op, -1), self.epsilon, self.stabiliser)
+        return s1, s2
 
     def _favour(self, op: AffineOp, sign: int) -> Tensor:
         if sign > 0:

@@ -1,0 +1,18 @@
+"""Excitation backprop (Zhang et al. 2018), which is LRP z-plus on every linear layer."""
+
+from __future__ import annotations
+
+from backlight.core.composite import BASE, Composite, Entry, Match
+from backlight.core.hookspecs import CompositeSpec, hookimpl
+
+
+def excitation_backprop(epsilon: float = 1e-6) -> Composite:
+    """Explain every convolution and dense layer by z-plus without bias, sums and pools in proportion."""
+    layers = Entry.of("z-plus", Match(kind="affine"), epsilon=epsilon, zero_params=("bias",))
+    return Composite((layers, *BASE), "excitation-backprop")
+
+
+@hookimpl
+def provide_rules() -> list[CompositeSpec]:
+    """Offer excitation-backprop."""
+    return [CompositeSpec("excitation-backprop", excitation_backprop, cite="zhang2018")]
