@@ -67,7 +67,7 @@ class Contrast(Processor):
 def effects(features: Array, inside: NDArray[np.bool_]) -> Array:
     """Return (c, D) standardised differences of the means inside and outside of c sets, given as (N, c).
 
-    No set may be empty or hold every sample. One pass in blocks: a double-precision copy of all features would
+    No set may be empty or hold every sample. One pass in blocks: a copy of all features in double would
     take twice their memory.
     """
     n, d = features.shape

@@ -21,7 +21,7 @@ from backlight.core.processor import Processor, Stage
 Array = NDArray[Any]
 Metric = Literal["euclidean", "cosine", "correlation"]
 
-_TILE = 2048
+_TILE = 1024
 _SPARE = 16
 _PAIR_BYTES = 1 << 21
 
