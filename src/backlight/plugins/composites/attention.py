@@ -5,7 +5,7 @@ attn-lrp: relevance also flows through the softmax to queries and keys. cp-lrp: 
 
 from __future__ import annotations
 
-from backlight.core.composite import BASE, Composite, Entry, Match
+from backlight.core.composite import Composite, Entry, Match, base
 from backlight.core.hookspecs import CompositeSpec, hookimpl
 
 
@@ -27,9 +27,7 @@ def _layers(gamma: float, epsilon: float) -> tuple[Entry, ...]:
     return (
         Entry.of("gamma", Match(kind="convolution"), gamma=gamma, epsilon=epsilon),
         Entry.of("epsilon", Match(kind="linear"), epsilon=epsilon),
-        Entry.of("normalisation", Match(kind="normalisation"), epsilon=epsilon),
-        Entry.of("softmax", Match(kind="softmax")),
-        *BASE,
+        *base(epsilon),
     )
 
 
