@@ -83,6 +83,10 @@ class Match:
         )
 
 
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of a composite: a matcher, and a rule by name with its parameters (or a rule object)."""
@@ -228,10 +232,6 @@ def _from_mapping(data: Mapping[str, Any]) -> Composite:
         raise RequestError("composite has no entries and extends no preset, so it would match nothing")
     closed = (*entries, *BASE) if data.get("base", True) else entries
     return Composite(closed, name, data.get("start", "value"))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _entry_from_dict(number: int, data: Any) -> Entry:
