@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import nn
 
     from backlight.app.demo import Poisoned
@@ -82,8 +83,8 @@ def find(dataset: str, seed: int, out: Path) -> None:
         source = demo.poison(dataset, *pictures, seed=seed)
     victim = source.classes[source.victim]
     click.echo(f"  {len(source)} pictures, {source.poisoned.sum()} of class {victim!r} painted")
-    with stage("Training a small network on them"):
-        model = trained(source, seed, out)
+    with stage("Training a small network on them"), progress_bar("  trained") as report:
+        model = trained(source, seed, out, report)
     click.echo(
         f"  accuracy: {demo.accuracy(model, source, source.train):.1%} on training pictures, "
         f"{demo.accuracy(model, source, ~source.train):.1%} on others"
@@ -106,12 +107,12 @@ def find(dataset: str, seed: int, out: Path) -> None:
     verdict = demo.judge(out / RUN_FOLDER, source, analysed)
     click.echo(
         f"\nThe truth, which the analysis was not told: class {victim!r} was painted. It ranks {verdict.rank} of "
-        f"{len(source.classes)}; of the {verdict.size} pictures in its suspicious cluster {verdict.hits} are painted "
-        f"(purity {verdict.purity:.0%}), out of {verdict.poisoned} painted in all (F1 {verdict.f1:.2f})."
+        f"{len(source.classes)}.\nOf the {verdict.size} pictures in its suspicious cluster {verdict.hits} are "
+        f"painted (purity {verdict.purity:.0%}), of {verdict.poisoned} painted in all (F1 {verdict.f1:.2f})."
     )
 
 
-def trained(source: Poisoned, seed: int, out: Path) -> nn.Module:
+def trained(source: Poisoned, seed: int, out: Path, report: Callable[..., None]) -> nn.Module:
     """Return the network trained on the poisoned pictures, or the one an earlier, stopped demo left in `out`."""
     from safetensors.torch import save_file
 
@@ -124,7 +125,7 @@ def trained(source: Poisoned, seed: int, out: Path) -> nn.Module:
         model = demo.small_cnn(len(source.classes)).eval()
         load_weights(model, path)
         return model
-    model = demo.train(source, seed)
+    model = demo.train(source, seed, progress=report)
     with atomic_path(path) as part:
         save_file(model.state_dict(), part)
     return model
