@@ -64,7 +64,8 @@ def test_the_written_file_has_every_key_virelay_asks_for(root):
     assert project["analyses"] == [{"analysis_method": "spray", "sources": ["analysis.h5"]}]
     labels = json.loads((root / "labels.json").read_text())
     assert labels[1] == {"index": 1, "word_net_id": "n0001", "name": "dog"}
-    assert labels[0] == {"index": 0, "word_net_id": None, "name": "cat"}
+    # ViRelAy names a category after the label whose word_net_id it bears.
+    assert labels[0] == {"index": 0, "word_net_id": "00000000", "name": "cat"}
 
 
 def test_an_index_that_is_a_permutation_of_a_subset_gives_the_right_rows(root):

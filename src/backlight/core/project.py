@@ -66,8 +66,8 @@ class LabelMap:
         return self.label(int(category)) if category.isdecimal() else None
 
     def to_json(self) -> str:
-        """Return the label map as ViRelAy reads it."""
-        rows = [{"index": x.index, "word_net_id": x.word_net_id, "name": x.name} for x in self.labels]
+        """Return the label map as ViRelAy reads it, which finds a category's name by its word_net_id alone."""
+        rows = [{"index": x.index, "word_net_id": x.category, "name": x.name} for x in self.labels]
         return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
 
     @classmethod
