@@ -78,6 +78,15 @@ class Differentiator:
         self.first = self.first or found
         return found
 
+    def shapes(self, inputs: Inputs) -> dict[str, torch.Size]:
+        """Return the output shape of every named module that runs and returns a tensor, in order of completion."""
+        names = [name for name, _ in self.model.named_modules() if name]
+        first = structured(inputs, lambda t: t[:1].detach().clone())
+        with evaluation(self.model), torch.no_grad(), captured(self.model, names, lambda t: t) as outputs:
+            args, kwargs = _arguments(first)
+            self.model(*args, **kwargs)
+        return {name: out.shape for name, out in outputs.items() if isinstance(out, Tensor)}
+
     def _run(
         self,
         inputs: Inputs,
@@ -103,7 +112,12 @@ class Differentiator:
                 unit = plan is None or plan.composite.start == "slope"
             many = range(found.classes.shape[1])
             starts = [found.weights(k) if unit else found.share(k) for k in many]
-            pulled = [_pull(output, start, watched, absorbed) for start in starts]
+            pulled = []
+            for start in starts:
+                final = start is starts[-1]
+                if interceptor is not None:
+                    interceptor.run.final = final
+                pulled.append(_pull(output, start, watched, absorbed, keep=not final))
         relevance = [torch.stack(parts, 1) for parts in zip(*pulled, strict=True)]
         record = None
         if interceptor is not None and interceptor.audit is not None:
@@ -204,13 +218,13 @@ def structured(inputs: Any, function: Callable[[Tensor], Any]) -> Any:
 
 
 def _pull(
-    output: Tensor, start: Tensor, watched: list[Tensor], absorbed: Mapping[Tensor, Tensor]
+    output: Tensor, start: Tensor, watched: list[Tensor], absorbed: Mapping[Tensor, Tensor], keep: bool
 ) -> list[Tensor]:
     """Return the relevance of every watched tensor; one that was merged into the next operation shares its."""
     merged = [absorbed[w] if w in absorbed else None for w in watched]
     also = [m for m in merged if m is not None]
     found = torch.autograd.grad(
-        output, [*watched, *also], start.to(output.dtype), retain_graph=True, allow_unused=True
+        output, [*watched, *also], start.to(output.dtype), retain_graph=keep, allow_unused=True
     )
     extra = iter(found[len(watched) :])
     parts = []

@@ -48,14 +48,27 @@ _LAZY = ("activation", "scale", "normalisation", "softmax")
 _INPLACE_ELSEWHERE = ("requires_grad_", "detach_", "retain_grad", "share_memory_")
 
 
+@dataclass
+class _Run:
+    """What the operations of one explained pass share. final: the backward pass now running is the last."""
+
+    final: bool = False
+
+
 class _Explained(torch.autograd.Function):
     """An operation whose backward is a rule."""
 
     @staticmethod
     def forward(
-        ctx: Any, op: Op, rule: Rule, audit: list[Audited] | None, output: list[Tensor], *signals: Tensor
+        ctx: Any,
+        run: _Run,
+        op: Op,
+        rule: Rule,
+        audit: list[Audited] | None,
+        output: list[Tensor],
+        *signals: Tensor,
     ) -> Tensor:
-        ctx.op, ctx.rule, ctx.audit = op, rule, audit
+        ctx.run, ctx.op, ctx.rule, ctx.audit = run, op, rule, audit
         ctx.set_materialize_grads(False)
         return output.pop()  # handed over in a list: a tensor argument would come back as a view of itself
 
@@ -63,9 +76,9 @@ class _Explained(torch.autograd.Function):
     def backward(ctx: Any, *relevances: Tensor) -> Any:
         (relevance,) = relevances
         op: Op = ctx.op
-        if (
-            relevance is None
-        ):  # no relevance comes this way, such as that of attention weights that count as gates
+        if ctx.run.final:  # what the operation holds is free as soon as it has been explained
+            ctx.op = None
+        if relevance is None:  # none comes this way, such as that of attention weights that count as gates
             return tuple(None for _ in ctx.needs_input_grad)
         device = relevance.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False) if _autocast(device) else nullcontext():
@@ -80,8 +93,8 @@ class _Explained(torch.autograd.Function):
                 causes = ctx.rule.absorbed(op, relevance).items()
             told = tuple((cause, float(part.sum(dtype=torch.float64))) for cause, part in causes)
             ctx.audit.append(Audited(op.site, received, returned, tuple(c for c in told if c[1])))
-        missing = len(ctx.needs_input_grad) - 4 - len(shares)  # a rule may speak of the first signal alone
-        return None, None, None, None, *shares, *(None for _ in range(missing))
+        missing = len(ctx.needs_input_grad) - 5 - len(shares)  # a rule may speak of the first signal alone
+        return None, None, None, None, None, *shares, *(None for _ in range(missing))
 
 
 def _autocast(device: str) -> bool:
@@ -154,6 +167,7 @@ class Interceptor(TorchFunctionMode):
     def __init__(self, plan: Plan, audit: bool = False) -> None:
         super().__init__()
         self.plan = plan
+        self.run = _Run()
         self.covered: list[Covered] = []
         self.audit: list[Audited] | None = [] if audit else None
         self.broken: Site | None = None
@@ -180,6 +194,9 @@ class Interceptor(TorchFunctionMode):
                 if choice.rule is not None
                 else Covered(self.covered[number].site, "gradient")
             )
+        self._producers = (
+            WeakTensorKeyDictionary()
+        )  # nothing can be merged any more: free what merging needed
 
     def current(self, tensor: Tensor) -> Tensor:
         """Return what stands for `tensor` now: in-place operations are answered by new tensors."""
@@ -483,7 +500,7 @@ class Interceptor(TorchFunctionMode):
                     rebuilt = op.forward(op.input)
                     verify(name, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
                 self.plan.verified.add((name, site.path))
-            result = _Explained.apply(op, before.rule, self.audit, [output], before.signal)
+            result = _Explained.apply(self.run, op, before.rule, self.audit, [output], before.signal)
             self._producers[result] = _Producer(op, before.signal, before.rule)
             self.absorbed[given["input"]] = result
             return result
@@ -491,7 +508,7 @@ class Interceptor(TorchFunctionMode):
 
     def _explain(self, op: Op, rule: Rule, output: Tensor, signals: list[Tensor]) -> Tensor:
         self._record_site(op.site, "rule", repr(rule))
-        result: Tensor = _Explained.apply(op, rule, self.audit, [output], *signals)
+        result: Tensor = _Explained.apply(self.run, op, rule, self.audit, [output], *signals)
         return result
 
     def _match(self, site: Site) -> Rule | None:
