@@ -1,4 +1,4 @@
-"""One forward pass and one modified backward pass for each target: what every attribution method is made of."""
+"""One forward pass and one modified backward pass per target: what every attribution method is made of."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Differentiator:
             interceptor.finish()
         if not output.is_floating_point() or not output.requires_grad:
             raise EngineError(
-                f"the output of {type(self.model).__name__} ({output.dtype}, shape {tuple(output.shape)}) does not "
+                f"the output of {type(self.model).__name__} ({output.dtype}, {tuple(output.shape)}) does not "
                 "depend differentiably on the input; expected a path of differentiable operations between them"
             )
         return _batched(output)
@@ -180,7 +180,8 @@ class Differentiator:
         for audited in passed.audit.operations:
             if not audited.finite:
                 raise EngineError(
-                    f"relevance is NaN or infinite after {audited.site}; a larger epsilon keeps denominators from zero"
+                    f"relevance is NaN or infinite after {audited.site}; "
+                    "a larger epsilon keeps denominators from zero"
                 )
         raise EngineError("relevance is NaN or infinite, from an operation that no rule covers")
 
@@ -220,8 +221,8 @@ def structured(inputs: Any, function: Callable[[Tensor], Any]) -> Any:
 def _pull(
     output: Tensor, start: Tensor, watched: list[Tensor], absorbed: Mapping[Tensor, Tensor], keep: bool
 ) -> list[Tensor]:
-    """Return the relevance of every watched tensor; one that was merged into the next operation shares its."""
-    merged = [absorbed[w] if w in absorbed else None for w in watched]
+    """Return the relevance of every watched tensor; one merged into the next operation has that one's too."""
+    merged = [absorbed.get(w) for w in watched]
     also = [m for m in merged if m is not None]
     found = torch.autograd.grad(
         output, [*watched, *also], start.to(output.dtype), retain_graph=keep, allow_unused=True

@@ -497,7 +497,9 @@ class Interceptor(TorchFunctionMode):
             )
             if (name, site.path) not in self.plan.verified:
                 with torch.no_grad():
-                    rebuilt = op.forward(op.input)
+                    whole = _widened(op) if output.dtype in _LOW else op
+                    assert isinstance(whole, AffineOp)
+                    rebuilt = whole.forward(whole.input)
                     verify(name, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
                 self.plan.verified.add((name, site.path))
             result = _Explained.apply(self.run, op, before.rule, self.audit, [output], before.signal)

@@ -263,16 +263,22 @@ class AffineOp(Op):
     @property
     def positive_part(self) -> Tensor:
         """x⁺·W⁺ + x⁻·W⁻ + b⁺: the sum of all positive contributions, summed without cancellation."""
-        made: Tensor = self.remember("positive part", lambda: self._part(self.positive_weight, self.negative_weight, 1))
+        made: Tensor = self.remember(
+            "positive part", lambda: self._part(self.positive_weight, self.negative_weight, 1)
+        )
         return made
 
     @property
     def negative_part(self) -> Tensor:
         """x⁺·W⁻ + x⁻·W⁺ + b⁻: the sum of all negative contributions; what the positive ones leave of the output."""
         if self.non_negative_input:
-            made: Tensor = self.remember("negative part", lambda: (self.output - self.positive_part).clamp(max=0))
+            made: Tensor = self.remember(
+                "negative part", lambda: (self.output - self.positive_part).clamp(max=0)
+            )
         else:
-            made = self.remember("negative part", lambda: self._part(self.negative_weight, self.positive_weight, -1))
+            made = self.remember(
+                "negative part", lambda: self._part(self.negative_weight, self.positive_weight, -1)
+            )
         return made
 
     def _part(self, high: Tensor, low: Tensor, sign: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""What to explain of a model's output: the predicted class, a class, the best few, all, one against the rest, a value.
+"""What to explain of a model's output: the predicted class, a class, the best few, all, a contrast, a value.
 
-Whatever is meant becomes weights w (N, K, *output): target k explains the value v = sum(w_k · output), and LRP starts from
-w_k ⊙ output, which sums to v; a gradient starts from w_k.
+Whatever is meant becomes weights w (N, K, *output): target k explains the value v = sum(w_k · output), and LRP
+starts from w_k ⊙ output, which sums to v; a gradient starts from w_k.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Contrast:
 
 
 Target = None | int | str | Tensor | Sequence[int] | Contrast | Callable[[Tensor], Tensor]
-"""None or "predicted"; "true" (with labels); a class; (N,) classes; K classes: a sequence, (N, K), "top-3" or "all";
-"contrastive" or Contrast(target); a function of the output that returns classes, or differentiable values (N,) or (N, K).
+"""None or "predicted"; "true" (with labels); a class; (N,) classes; K classes: a sequence, (N, K), "top-3", "all";
+"contrastive" or Contrast(target); a function of the output that returns classes, or differentiable values, (N,)
+or (N, K).
 """
 
 
@@ -36,8 +37,8 @@ Target = None | int | str | Tensor | Sequence[int] | Contrast | Callable[[Tensor
 class Explained:
     """What is explained of one batch.
 
-    classes: (N, K); -1 where the value is no single class. many: whether the target has an axis of K of its own.
-    again: the target to give for altered copies of the same inputs, so that they are explained for the same classes.
+    classes: (N, K); -1 where the value is no single class. many: whether the target has an axis of K.
+    again: the target for altered copies of the same inputs, so that they are explained for the same classes.
     """
 
     output: Tensor
@@ -102,6 +103,8 @@ def _classes(output: Tensor, target: Any) -> tuple[Tensor, bool]:
     if isinstance(target, str):
         return _named(output, target), True
     picked = torch.as_tensor(target, device=output.device)
+    if picked.numel() == 0:
+        raise RequestError("target names no class")
     if picked.is_floating_point() or picked.dtype == torch.bool:
         raise RequestError(f"target has dtype {picked.dtype}, expected integer classes")
     many = picked.ndim == 2 or (picked.ndim == 1 and not isinstance(target, Tensor))
@@ -109,9 +112,9 @@ def _classes(output: Tensor, target: Any) -> tuple[Tensor, bool]:
         picked = picked.expand(batch, 1)
     elif picked.ndim == 1:
         picked = picked[:, None] if isinstance(target, Tensor) else picked.expand(batch, -1)
-    if picked.ndim != 2 or picked.shape[0] != batch or picked.shape[1] == 0:
+    if picked.ndim != 2 or picked.shape[0] != batch:
         raise RequestError(f"target has shape {tuple(picked.shape)}, expected ({batch},) or ({batch}, K)")
-    if picked.numel() and (int(picked.min()) < 0 or int(picked.max()) >= classes):
+    if int(picked.min()) < 0 or int(picked.max()) >= classes:
         wrong = int(picked.min()) if int(picked.min()) < 0 else int(picked.max())
         raise RequestError(
             f"target names class {wrong}, but the model has {classes} outputs, 0 to {classes - 1}"
@@ -137,8 +140,12 @@ def _named(output: Tensor, target: str) -> Tensor:
 def _computed(output: Tensor, target: Callable[[Tensor], Tensor]) -> Explained:
     """Ask a function: whole numbers are classes, floating-point numbers values to differentiate."""
     with torch.enable_grad():
-        leaf = output.clone().requires_grad_()
-        found = target(leaf)
+        return _differentiated(output, target)
+
+
+def _differentiated(output: Tensor, target: Callable[[Tensor], Tensor]) -> Explained:
+    leaf = output.clone().requires_grad_()
+    found = target(leaf)
     if not isinstance(found, Tensor) or found.ndim not in (1, 2) or len(found) != len(output):
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise RequestError(
