@@ -109,3 +109,19 @@ def test_floats_up_to_one_and_bytes_show_alike():
     picture = np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8)
     np.testing.assert_array_equal(displayable(picture), displayable(picture / 255))
     np.testing.assert_array_equal(displayable(picture[:1]), displayable(picture[0]))
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_shard_that_is_gone_or_cut_short_is_named_and_never_read_as_zeros(tmp_path, damage):
+    with h5py.File(tmp_path / "shard.h5", "w") as file:
+        file["x"] = np.ones((4, 1000))
+    with h5py.File(tmp_path / "joined.h5", "w") as file:
+        layout = h5py.VirtualLayout((4, 1000), float)
+        layout[:] = h5py.VirtualSource("shard.h5", "x", shape=(4, 1000))
+        file.create_virtual_dataset("x", layout)
+    if damage == "missing":
+        (tmp_path / "shard.h5").unlink()
+    else:
+        (tmp_path / "shard.h5").write_bytes((tmp_path / "shard.h5").read_bytes()[:3000])
+    with open_hdf5(tmp_path / "joined.h5") as file, pytest.raises(FormatError, match=r"joined\.h5"):
+        Rows(file, "x").all()

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -71,6 +72,8 @@ class Rows:
         self.keys: list[str] | None = None
         if isinstance(self._item, h5py.Group):
             self.keys = sorted(self._item, key=lambda name: name.encode())
+        else:
+            _check_shards(self._item)
 
     def __len__(self) -> int:
         return len(self.keys) if self.keys is not None else int(self._item.shape[0])
@@ -80,7 +83,7 @@ class Rows:
             raise FormatError(
                 f"{self._item.file.filename}{self._item.name} has {len(self)} samples, none at {position}"
             )
-        return np.asarray(self._item[self.keys[position] if self.keys is not None else position])
+        return np.asarray(self._read(self.keys[position] if self.keys is not None else position))
 
     def take(self, positions: NDArray[np.integer]) -> list[NDArray[np.generic]]:
         """Return the samples at `positions`, in that order; a dataset is read in one sorted pass."""
@@ -92,14 +95,32 @@ class Rows:
                 f"{self._item.file.filename}{self._item.name} has {len(self)} samples, not {unique[-1]}"
             )
         if len(unique) == len(self):
-            block = self._item[:]
+            block = self._read(slice(None))
         else:
-            block = self._item[unique] if len(unique) else self._item[:0]
+            block = self._read(unique if len(unique) else slice(0))
         return [block[i] for i in inverse]
+
+    def _read(self, key: Any) -> NDArray[np.generic]:
+        try:
+            return np.asarray(self._item[key])
+        except OSError as error:
+            raise FormatError(
+                f"{self._item.file.filename}{self._item.name} cannot be read, it or a shard of it is damaged: {error}"
+            ) from error
 
     def all(self) -> list[NDArray[np.generic]]:
         """Return every sample, in position order."""
         return self.take(np.arange(len(self)))
+
+
+def _check_shards(dataset: h5py.Dataset) -> None:
+    """Raise FormatError for a shard that is not there: HDF5 itself would read zeros in its place."""
+    if not dataset.is_virtual:
+        return
+    folder = Path(dataset.file.filename).parent
+    for name in {source.file_name for source in dataset.virtual_sources()} - {"."}:
+        if not (folder / name).is_file():
+            raise FormatError(f"{dataset.file.filename} joins {folder / name}, which does not exist")
 
 
 def channels_first(array: NDArray[np.generic]) -> NDArray[np.generic]:
