@@ -153,7 +153,7 @@ class Attributions:
         rows = len(Rows(file, "attribution"))
         if "index" not in file:
             return np.arange(rows)
-        index = np.asarray(file["index"])
+        index: Array = Rows(file, "index").array()
         if index.shape != (rows,):
             raise FormatError(f"{path}: 'index' has shape {index.shape}, expected ({rows},)")
         return index
@@ -219,7 +219,7 @@ class Attributions:
             file = self._files.get(self.paths[number])
             if "train" not in file:
                 return None
-            train = np.asarray(file["train"], dtype=bool)
+            train = Rows(file, "train").array().astype(bool)
             found[positions] = train[[self._where[int(indices[p])][1] for p in positions]]
         return found
 

@@ -100,6 +100,10 @@ class Rows:
             block = self._read(unique if len(unique) else slice(0))
         return [block[i] for i in inverse]
 
+    def array(self) -> NDArray[np.generic]:
+        """Return every sample of one size as one array, in position order."""
+        return self._read(slice(None)) if self.keys is None else np.stack(self.all())
+
     def _read(self, key: Any) -> NDArray[np.generic]:
         try:
             return np.asarray(self._item[key])
