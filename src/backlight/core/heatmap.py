@@ -43,6 +43,9 @@ COLOUR_MAPS = {
 }
 """Every named colour map, in the mini language; this is the only list of them."""
 
+SCALINGS = ("image", "shared", "quantile", "gamma", "positive", "negative")
+"""How relevance becomes strength of colour, see `scaled`."""
+
 _NODE = re.compile(r"(?:([0-9a-fA-F]{1,2}):)?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 
 
@@ -127,6 +130,32 @@ def normalised(values: Array, *, symmetric: bool = True) -> Array:
     return (values / 2 - low / 2) / span if span > 0 else np.full(values.shape, 0.5)
 
 
+def scaled(values: Array, scaling: str = "image", reference: float | None = None) -> Array:
+    """Return summed relevance (H, W) as [0, 1] with 0.5 for zero, in one of `SCALINGS`.
+
+    image: by the strongest of the picture. shared: by `reference`, the same for all pictures.
+    quantile: by the 99th percentile of the strengths. gamma: as image, weak relevance lifted by a square root.
+    positive, negative: one sign only.
+    """
+    if scaling not in SCALINGS:
+        raise RequestError(unknown("scaling", scaling, SCALINGS))
+    if scaling == "positive":
+        values = np.maximum(values, 0.0)
+    elif scaling == "negative":
+        values = np.minimum(values, 0.0)
+    limit = float(np.abs(values).max(initial=0.0))
+    if scaling == "shared" and reference is not None and reference > 0:
+        limit = reference
+    elif scaling == "quantile" and values.size:
+        limit = float(np.quantile(np.abs(values), 0.99)) or limit
+    if limit <= 0:
+        return np.full(values.shape, 0.5)
+    strength = np.clip(values / limit, -1.0, 1.0)
+    if scaling == "gamma":
+        strength = np.sign(strength) * np.sqrt(np.abs(strength))
+    return np.asarray(0.5 + strength / 2)
+
+
 def heatmap(
     relevance: Any, cmap: str = "coldnhot", level: float = 1.0, symmetric: bool = True
 ) -> Image.Image:
@@ -141,18 +170,26 @@ def heatmap(
     return image
 
 
-def rgb_heatmap(relevance: Any, cmap: str = "coldnhot") -> NDArray[np.uint8]:
+def rgb_heatmap(
+    relevance: Any, cmap: str = "coldnhot", scaling: str = "image", reference: float | None = None
+) -> NDArray[np.uint8]:
     """Return the heatmap of one sample as (H, W, 3) colours, without quantising to a palette."""
-    return colour_map(cmap).rgb(normalised(channel_sum(relevance)))
+    return colour_map(cmap).rgb(_strengths(relevance, scaling, reference))
 
 
-def overlay(relevance: Any, picture: NDArray[np.uint8], cmap: str = "coldnhot") -> NDArray[np.uint8]:
+def overlay(
+    relevance: Any,
+    picture: NDArray[np.uint8],
+    cmap: str = "coldnhot",
+    scaling: str = "image",
+    reference: float | None = None,
+) -> NDArray[np.uint8]:
     """Return the heatmap over the grey-scale `picture` (H, W, 3), as opaque as relevance is strong.
 
     A heatmap of another size is resized to the picture's.
     """
     height, width = picture.shape[:2]
-    values = normalised(channel_sum(relevance))
+    values = _strengths(relevance, scaling, reference)
     if values.shape != (height, width):
         resized = Image.fromarray(values.astype(np.float32)).resize(
             (width, height), Image.Resampling.BILINEAR
@@ -163,3 +200,8 @@ def overlay(relevance: Any, picture: NDArray[np.uint8], cmap: str = "coldnhot") 
     opacity = 0.9 * np.abs(2 * values - 1)[..., None]
     mixed: Array = grey * (1 - opacity) + colour_map(cmap).rgb(values) * opacity
     return mixed.round().astype(np.uint8)
+
+
+def _strengths(relevance: Any, scaling: str, reference: float | None) -> Array:
+    values = channel_sum(relevance)
+    return normalised(values) if scaling == "image" else scaled(values, scaling, reference)

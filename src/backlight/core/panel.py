@@ -4,7 +4,7 @@ What the shared stores hold (None until something is chosen):
 
 project, analysis, clustering: a name. category: a category id.
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
-colour: {"mode": "input" | "attribution" | "overlay", "cmap": a colour map}.
+colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backlight.core.errors import RequestError, unknown
+from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 
 if TYPE_CHECKING:
     from backlight.core.project import Category, Project
@@ -29,6 +30,26 @@ Store = Literal["project", "analysis", "category", "clustering", "embedding", "c
 STORES: tuple[Store, ...] = get_args(Store)
 Mode = Literal["input", "attribution", "overlay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+SAMPLINGS = ("auto", "pixelated", "smooth")
+COLOUR_DEFAULTS: dict[str, str] = {
+    "mode": "overlay",
+    "cmap": "coldnhot",
+    "scaling": "image",
+    "sampling": "auto",
+    "by": "cluster",
+}
+COLOUR_CHOICES: dict[str, tuple[str, ...] | None] = {
+    "mode": MODES,
+    "cmap": tuple(COLOUR_MAPS),
+    "scaling": SCALINGS,
+    "sampling": SAMPLINGS,
+    "by": None,
+}
+"""What each key of the store `colour` may be.
+
+mode, cmap, scaling, sampling: of pictures. by: what points are coloured by, "cluster", "label" … or "tag:NAME"; any
+text, since projects bring their own.
+"""
 INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 
 
@@ -113,9 +134,24 @@ def selected(selection: dict[str, Any] | None) -> NDArray[np.int64]:
     return np.zeros(0, np.int64) if selection is None else from_typed(selection["indices"]).astype(np.int64)
 
 
-def image_url(project: str, index: int, mode: Mode = "input", cmap: str = "coldnhot") -> str:
+def check_colour(colour: dict[str, Any]) -> dict[str, str]:
+    """Return a value of the store `colour` with defaults filled in; raise RequestError for what cannot be."""
+    for key, value in colour.items():
+        if key not in COLOUR_CHOICES:
+            raise RequestError(f"'colour' has {unknown('key', key, COLOUR_CHOICES)}")
+        choices = COLOUR_CHOICES[key]
+        if not isinstance(value, str) or len(value) > 200 or (choices is not None and value not in choices):
+            raise RequestError(f"'colour.{key}': {unknown('value', str(value)[:200], choices or ())}")
+    return COLOUR_DEFAULTS | colour
+
+
+def image_url(
+    project: str, index: int, mode: Mode = "input", cmap: str = "coldnhot", scaling: str = "image"
+) -> str:
     """Return the address of a sample's picture; the explorer serves a lossless PNG there."""
     query = {"mode": mode} if mode == "input" else {"mode": mode, "cmap": cmap}
+    if mode != "input" and scaling != "image":
+        query["scaling"] = scaling
     return f"/image/{quote(project, safe='')}/{index}.png?{urlencode(query)}"
 
 

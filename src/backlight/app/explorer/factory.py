@@ -13,6 +13,7 @@ from backlight.app.explorer.catalogue import catalogue
 from backlight.app.explorer.guard import Guard, logger, problem_card, sentence
 from backlight.app.explorer.images import image_routes
 from backlight.app.explorer.layout import CONTROLS, Card, page
+from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
 from backlight.core.panel import PanelContext, selected
@@ -23,7 +24,7 @@ ASSETS = Path(__file__).parent / "assets"
 RESERVED = ("app", "store")
 """Prefixes of the application's own component ids; no panel can have these names."""
 
-CHOSEN = ("project", "analysis", "category", "clustering", "embedding", "selection")
+CHOSEN = ("project", "analysis", "category", "clustering", "embedding")
 
 OnSelection = Callable[[list[int]], None]
 
@@ -58,6 +59,7 @@ def make_app(
     entries, problems = catalogue(projects)
     app.layout = page(cards, entries, problems)
     _choose(app)
+    carry(app, opened)
     if on_selection is not None:
         _report(app, on_selection)
     return app
@@ -133,17 +135,20 @@ def _components(body: Any) -> Iterator[Any]:
 def _choose(app: Dash) -> None:
     """Tie the toolbar to the stores; the choice is made in the browser (assets/toolbar.js)."""
     stores = [f"store--{name}" for name in CHOSEN]
+    brought = ["store--selection", "store--colour"]
     app.clientside_callback(
         "(...args) => backlight.choose(...args)",
         *[Output(f"app--{name}", "options") for name in CONTROLS],
         *[Output(f"app--{name}", "value") for name in CONTROLS],
         *[Output(f"app--{name}-control", "hidden") for name in CONTROLS],
         Output("app--facts", "children"),
-        *[Output(store, "data") for store in stores],
+        *[Output(store, "data") for store in [*stores, *brought]],
         *[Input(f"app--{name}", "value") for name in CONTROLS],
-        *[Input(store, "data") for store in stores[:-1]],
-        State(stores[-1], "data"),
+        *[Input(store, "data") for store in stores],
+        Input("app--restore", "data"),
+        State("store--selection", "data"),
         State("app--catalogue", "data"),
+        State("app--choices", "data"),
     )
 
 

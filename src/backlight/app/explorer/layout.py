@@ -9,7 +9,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
-from backlight.core.panel import STORES
+from backlight.core.panel import COLOUR_CHOICES, COLOUR_DEFAULTS, STORES
 
 CONTROLS = {
     "project": "Project",
@@ -21,7 +21,8 @@ CONTROLS = {
     "y": "y",
 }
 SLOTS = ("main", "side", "bottom")
-DEFAULTS: dict[str, Any] = {"colour": {"mode": "overlay", "cmap": "coldnhot"}}
+UPLOAD_LIMIT = 32 << 20
+DEFAULTS: dict[str, Any] = {"colour": COLOUR_DEFAULTS}
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequenc
     return html.Div(
         [
             dcc.Store(id="app--catalogue", data=entries),
+            dcc.Store(id="app--choices", data={"defaults": COLOUR_DEFAULTS, "allowed": COLOUR_CHOICES}),
+            dcc.Store(id="app--restore"),
+            dcc.Download(id="app--download"),
+            html.Div(id="app--toast", className="toast-line", role="status"),
             *stores,
             toolbar(),
             *[dbc.Alert(text, color="warning", dismissable=True, className="notice") for text in problems],
@@ -66,8 +71,32 @@ def toolbar() -> html.Div:
     brand = html.Div([html.Span(className="brand-mark"), html.Span("Backlight")], className="brand")
     facts = html.Div(id="app--facts", className="facts")
     return html.Div(
-        [brand, *controls, facts], className="toolbar", role="toolbar", **{"aria-label": "What to look at"}
+        [brand, *controls, facts, actions()],
+        className="toolbar",
+        role="toolbar",
+        **{"aria-label": "What to look at"},
     )
+
+
+def actions() -> html.Div:
+    """Return what hands the present state on."""
+    upload = dcc.Upload(
+        html.Button(
+            "Import", id="app--import-button", className="btn btn-sm", title="Open an exported selection"
+        ),
+        id="app--import",
+        accept=".json,application/json",
+        max_size=UPLOAD_LIMIT,
+        className="upload",
+    )
+    buttons = [
+        html.Button(text, id=f"app--{name}", className="btn btn-sm", title=title)
+        for name, text, title in (
+            ("share", "Share", "Copy a link to what is shown now"),
+            ("export", "Export", "Save class, map and selection as JSON, which ViRelAy reads too"),
+        )
+    ]
+    return html.Div([*buttons, upload], className="actions")
 
 
 def _slot(slot: str, cards: Sequence[Card]) -> html.Div:

@@ -77,10 +77,19 @@ class Samples(Panel):
 
     def _choose_colour(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
-            "(mode, cmap) => ({mode, cmap})",
+            """(mode, cmap, colour) => {
+                const { no_update, callback_context } = window.dash_clientside;
+                const changed = callback_context.triggered.map(({ prop_id }) => prop_id);
+                const stored = changed.includes("store--colour.data");
+                if (stored) return [no_update, colour.mode, colour.cmap];
+                return [{...colour, mode, cmap}, no_update, no_update];
+            }""",
             Output(context.store("colour"), "data"),
+            Output(context.id("mode"), "value"),
+            Output(context.id("cmap"), "value"),
             Input(context.id("mode"), "value"),
             Input(context.id("cmap"), "value"),
+            Input(context.store("colour"), "data"),
         )
         callback.clientside(
             "(colour) => `/colourbar.png?${new URLSearchParams({cmap: colour.cmap})}`",

@@ -23,6 +23,18 @@
     return { ...want, axes };
   };
 
+  // A state that comes whole, from an imported file or, once, from the link.
+  let linked = true;
+  const restored = (imported) => {
+    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
+    if (imported && changed.includes("app--restore.data")) return imported;
+    if (!linked) return null;
+    linked = false;
+    return backlight.state.read(location.hash.slice(1));
+  };
+
+  const asked = (state) => ({ ...state, embedding: (state.embedding || {}).name, axes: state.embedding || {} });
+
   // The nearest choice that exists.
   const resolve = (want, catalogue) => {
     const project = named(catalogue, want.project) || catalogue[0];
@@ -66,8 +78,10 @@
     const { no_update } = window.dash_clientside;
     const values = args.slice(0, CONTROLS.length);
     const stores = args.slice(CONTROLS.length, CONTROLS.length + CHOSEN.length);
-    const [selection, catalogue] = args.slice(-2);
-    const found = resolve(wanted(values, stores), catalogue);
+    const [imported, selection, catalogue, choices] = args.slice(-4);
+    backlight.choices = choices;
+    const whole = restored(imported);
+    const found = resolve(whole ? asked(whole) : wanted(values, stores), catalogue);
     const { project, analysis, category, clustering = null, embedding, axes } = found;
     const chosen = [
       project.name,
@@ -79,7 +93,9 @@
     const shown = [...chosen.slice(0, 4), embedding && embedding.name, axes && axes[0], axes && axes[1]].map(
       (value) => (value == null ? null : String(value)));
     const options = optionsOf(found, catalogue);
-    const stale = selection && !backlight.same(selection.scope, chosen.slice(0, 3));
+    const place = chosen.slice(0, 3);
+    const brought = whole && whole.selection && backlight.same(whole.selection.scope, place) ? whole.selection : null;
+    const stale = selection && !backlight.same(selection.scope, place);
     const few = (list, k) => (k < 2 ? list.length < 2 : list.length === 0);
     return [
       ...options,
@@ -87,7 +103,8 @@
       ...options.map(few),
       facts(found),
       ...chosen.map((value, k) => (backlight.same(value, stores[k]) ? no_update : value)),
-      stale ? null : no_update,
+      whole ? brought : stale ? null : no_update,
+      whole ? whole.colour : no_update,
     ];
   };
 })();

@@ -1,0 +1,82 @@
+// What a person looks at, as text: the part of the address behind '#', which never leaves the browser.
+"use strict";
+
+(() => {
+  window.backlight = window.backlight || {};
+  const LONGEST = 30000;
+
+  // Ascending whole numbers as "3-7,12".
+  const ranges = (numbers) => {
+    const parts = [];
+    for (let k = 0; k < numbers.length; ) {
+      let end = k;
+      while (end + 1 < numbers.length && numbers[end + 1] === numbers[end] + 1) end += 1;
+      parts.push(end > k ? `${numbers[k]}-${numbers[end]}` : `${numbers[k]}`);
+      k = end + 1;
+    }
+    return parts.join(",");
+  };
+
+  const numbers = (text) =>
+    text.split(",").flatMap((part) => {
+      const found = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(part);
+      if (!found) return [];
+      const first = Number(found[1]), last = Number(found[2] || first);
+      return last < first || last - first > 5e6 ? [] : Array.from({ length: last - first + 1 }, (_, k) => first + k);
+    });
+
+  const same = (name) => (value) => value[name];
+  const FIELDS = { project: same("project"), analysis: same("analysis"), class: same("category"), clustering: same("clustering") };
+
+  const write = (state) => {
+    const parts = new URLSearchParams();
+    Object.entries(FIELDS).forEach(([key, get]) => get(state) != null && parts.set(key, get(state)));
+    const { embedding, colour, selection } = state;
+    if (embedding) Object.entries({ map: embedding.name, x: embedding.x, y: embedding.y }).forEach(([k, v]) => parts.set(k, v));
+    Object.entries(colour || {}).forEach(([key, value]) => value !== backlight.choices.defaults[key] && parts.set(key, value));
+    const chosen = selection && ranges([...backlight.array(selection.indices)].sort((a, b) => a - b));
+    if (chosen && chosen.length < LONGEST) [["selection", chosen], ["label", selection.label]].forEach(([k, v]) => parts.set(k, v));
+    return { text: parts.toString(), whole: !chosen || chosen.length < LONGEST };
+  };
+
+  // Text that does not fit is left out: the toolbar takes what exists.
+  const read = (text) => {
+    const parts = new URLSearchParams(text);
+    if (![...parts].length) return null;
+    const { defaults, allowed } = backlight.choices;
+    const colour = { ...defaults };
+    Object.keys(defaults).forEach((key) => {
+      const value = parts.get(key);
+      if (value && (!allowed[key] || allowed[key].includes(value))) colour[key] = value;
+    });
+    const scope = [parts.get("project"), parts.get("analysis"), parts.get("class")];
+    const chosen = parts.get("selection") ? numbers(parts.get("selection")) : [];
+    return {
+      project: scope[0], analysis: scope[1], category: scope[2], clustering: parts.get("clustering"), colour,
+      embedding: { name: parts.get("map"), x: Number(parts.get("x") || 0), y: Number(parts.get("y") || 1) },
+      selection: chosen.length ? { scope, indices: backlight.pack(chosen), label: parts.get("label") || "linked" } : null,
+    };
+  };
+
+  backlight.state = { read, write };
+
+  // Called on every change of what is looked at.
+  backlight.remember = (...values) => {
+    const names = ["project", "analysis", "category", "clustering", "embedding", "colour", "selection"];
+    const state = Object.fromEntries(names.map((name, k) => [name, values[k]]));
+    if (!state.project) return;
+    const { text, whole } = write(state);
+    backlight.linkIsWhole = whole;
+    history.replaceState(null, "", `#${text}`);
+  };
+
+  // Another link pasted into the same tab.
+  window.addEventListener("hashchange", () => location.reload());
+
+  backlight.share = (clicks) => {
+    if (!clicks) return window.dash_clientside.no_update;
+    const note = backlight.linkIsWhole === false ? " – without the selection, which is too large; use Export" : "";
+    const copied = navigator.clipboard ? navigator.clipboard.writeText(location.href) : Promise.reject();
+    return copied.then(() => `Link copied${note}`, () => `The address bar holds the link${note}`);
+  };
+})();

@@ -1,0 +1,77 @@
+"""Handing the present state on: in the address, as a link, as a file, and back again."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from dash import Dash, Input, Output, State, dcc, no_update
+
+from backlight.app.explorer.exchange import export, read
+from backlight.core.errors import BacklightError, RequestError
+from backlight.core.project import Project
+
+NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection")
+
+
+def carry(app: Dash, projects: Mapping[str, Project]) -> None:
+    """Register the callbacks that keep the address up to date, export, import and share."""
+    stores = [f"store--{name}" for name in NAMES]
+    app.clientside_callback(
+        "(...values) => { backlight.remember(...values); return window.dash_clientside.no_update; }",
+        Output("app--toast", "title"),
+        *[Input(store, "data") for store in stores],
+    )
+    app.clientside_callback(
+        "(clicks) => backlight.share(clicks)",
+        Output("app--toast", "children"),
+        Input("app--share", "n_clicks"),
+    )
+
+    @app.callback(
+        Output("app--download", "data"),
+        Output("app--toast", "children", allow_duplicate=True),
+        Input("app--export", "n_clicks"),
+        *[State(store, "data") for store in stores],
+        prevent_initial_call=True,
+    )
+    def save(clicks: int | None, *values: Any) -> Any:
+        try:
+            document = export(projects, dict(zip(NAMES, values, strict=True)))
+        except BacklightError as error:
+            return no_update, str(error)
+        name = (
+            f"{_plain(document['projectName'])}-{_plain(document['selectedCategoryHumanReadableName'])}.json"
+        )
+        return dcc.send_string(json.dumps(document, ensure_ascii=False), name), f"Exported {name}"
+
+    @app.callback(
+        Output("app--restore", "data"),
+        Output("app--toast", "children", allow_duplicate=True),
+        Input("app--import", "contents"),
+        State("app--import", "filename"),
+        prevent_initial_call=True,
+    )
+    def load(contents: str | None, name: str | None) -> Any:
+        if not contents:
+            return no_update, no_update
+        try:
+            return read(projects, decode(contents)), f"Opened {name}"
+        except BacklightError as error:
+            return no_update, f"{name} cannot be used: {error}"
+
+
+def decode(contents: Any) -> bytes:
+    """Return the bytes of an uploaded file, which comes as a data address."""
+    try:
+        return base64.b64decode(str(contents).partition(",")[2], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"the upload is damaged ({error})") from error
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "selection"
