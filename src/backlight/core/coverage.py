@@ -69,6 +69,12 @@ class Audited:
     causes: tuple[tuple[str, float], ...] = ()
 
     @property
+    def leaks(self) -> dict[str, float]:
+        """All that leaked, by cause; what no cause explains is the stabiliser's."""
+        rest = self.leaked - sum(amount for _, amount in self.causes)
+        return {**dict(self.causes), "stabiliser": rest}
+
+    @property
     def finite(self) -> bool:
         """Whether finite relevance came back from finite relevance."""
         return math.isfinite(self.returned) or not math.isfinite(self.received)

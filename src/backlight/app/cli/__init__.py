@@ -11,6 +11,8 @@ VERBS = {
     "analyze": "Cluster a run's explanations and rank its classes.",
     "explore": "Open runs in the browser.",
     "demo": "Find a planted artefact in real digits, start to end.",
+    "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
+    "selftest": "Plant an artefact in your own pictures and see whether a pipeline finds it.",
     "plugins": "List installed plugins, or check one.",
 }
 """Verb -> the line that `backlight --help` shows; `backlight.app.cli.<verb>` exports the `command`."""
