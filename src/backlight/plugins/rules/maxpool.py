@@ -1,0 +1,71 @@
+"""Sharing relevance of a max-pooling window like average pooling does (Bach et al. 2015), instead of to the winner.
+
+R_x = x ⊙ A(R / st(Aᵀx)),  Aᵀ the sum over each window, padding excluded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from backlight.core.hookspecs import RuleSpec, hookimpl
+from backlight.core.ops import Op, Stabiliser, quotient
+from backlight.core.rule import Rule
+
+
+@final
+@dataclass(frozen=True)
+class MaxPool(Rule):
+    """Share relevance among all values of a max-pooling window in proportion, as if it were averaged.
+
+    epsilon, stabiliser: how the denominator is kept from zero.
+    """
+
+    epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
+
+    def propagate(self, op: Op, relevance: Tensor) -> Tensor:
+        """Return x ⊙ A(R / st(Aᵀx))."""
+        with torch.enable_grad():
+            x = op.input.detach().requires_grad_()
+            total = window_sums(x, op.arguments, op.output.shape)
+        s = quotient(relevance, total.detach(), self.epsilon, self.stabiliser)
+        return op.input * torch.autograd.grad(total, x, s)[0]
+
+
+def window_sums(x: Tensor, arguments: dict[str, Any], shape: torch.Size) -> Tensor:
+    """Return the sum over every window of the max pooling that was called with `arguments` on x."""
+    if "output_size" in arguments:
+        dims = len(shape) - 2
+        average = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[dims - 1]
+        return average(x, shape[2:])  # windows of one size within a unit: a mean is a sum up to a factor
+    dims = len(shape) - 2
+
+    def many(value: Any) -> tuple[int, ...]:
+        values = (value,) if isinstance(value, int) else tuple(value)
+        return values * dims if len(values) == 1 else values
+
+    kernel = many(arguments["kernel_size"])
+    stride = many(arguments.get("stride") or kernel)
+    padding, dilation = many(arguments.get("padding", 0)), many(arguments.get("dilation", 1))
+    # Reach as far as the last window does: less than the input in floor mode, more in ceil mode.
+    ends = [
+        (n - 1) * s + d * (k - 1) + 1 - p - size
+        for n, s, d, k, p, size in zip(shape[2:], stride, dilation, kernel, padding, x.shape[2:], strict=True)
+    ]
+    widths = [w for p, end in reversed(list(zip(padding, ends, strict=True))) for w in (p, end)]
+    ones = x.new_ones((x.shape[1], 1, *kernel))
+    convolve = (F.conv1d, F.conv2d, F.conv3d)[dims - 1]
+    return convolve(F.pad(x, widths), ones, None, stride, 0, dilation, x.shape[1])
+
+
+@hookimpl
+def provide_rules() -> list[RuleSpec]:
+    """Offer the proportional rule for max pooling."""
+    return [
+        RuleSpec("max-pool-share", MaxPool, takes=("max-pool",), conserves="up to epsilon", cite="bach2015")
+    ]
