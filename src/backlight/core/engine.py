@@ -284,10 +284,13 @@ class Interceptor(TorchFunctionMode):
         path, module = self._executing()
         if (name, path) not in self.plan.verified:
             with torch.no_grad():
-                expected = func(*args, **kwargs)
+                expected, again = func(*args, **kwargs), func(*args, **kwargs)
             site = Site(getattr(func, "__name__", str(func)), "decomposed", path, module, len(self.covered))
-            for got, wanted in zip(_tensors(result), _tensors(expected), strict=False):
-                verify(name, site, got, wanted)
+            for got, wanted, other in zip(*map(_tensors, (result, expected, again)), strict=False):
+                if torch.equal(
+                    wanted.nan_to_num(), other.nan_to_num()
+                ):  # with dropout, it differs every time
+                    verify(name, site, got, wanted)
             self.plan.verified.add((name, path))
         return result
 
