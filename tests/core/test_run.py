@@ -167,7 +167,7 @@ def test_unreadable_pictures_are_left_out_and_named(tmp_path):
 
 
 def test_more_unreadable_pictures_than_the_limit_stop_the_run(tmp_path):
-    with pytest.raises(BacklightError, match="2 of 10 samples could not be read"):
+    with pytest.raises(BacklightError, match="2 of 10 samples could not be read or explained"):
         run(tmp_path / "run", Pictures(broken=(0, 5)))
 
 
@@ -243,7 +243,7 @@ def test_a_full_disk_keeps_finished_shards_and_leaves_no_half_file(tmp_path, mon
         return original(self, name, *args, **kwargs)
 
     monkeypatch.setattr(h5py.Group, "create_dataset", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(BacklightError, match="No space left"):
         run(tmp_path / "run")
     monkeypatch.undo()
     assert [p.name for p in sorted((tmp_path / "run" / "attribution").iterdir())] == ["shard-00000.h5"]

@@ -47,8 +47,10 @@ class Source(ABC):
 class ImageFolder(Source):
     """A folder of class sub-folders, nested ones included, with pictures in any format Pillow reads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, training: bool | None = None) -> None:
         from PIL import Image
+
+        self._training = training
 
         known = set(Image.registered_extensions())
         self.root, self.name = root, root.name
@@ -86,6 +88,10 @@ class ImageFolder(Source):
         """Return the file's path below the folder."""
         return self._samples[number][0].relative_to(self.root).as_posix()
 
+    def training(self, number: int) -> bool | None:
+        """Say which part of the dataset the folder holds, where that is known."""
+        return self._training
+
 
 @final
 class Hdf5Source(Source):
@@ -101,6 +107,10 @@ class Hdf5Source(Source):
         if len(labels) != len(self._data):
             raise FormatError(f"{path} has {len(self._data)} samples in 'data' but {len(labels)} in 'label'")
         self._labels = [int(np.argmax(x)) if x.ndim else int(x) for x in labels]
+        train = self._file.get("train")
+        self._train = None if train is None else np.asarray(train, dtype=bool)
+        if self._train is not None and self._train.shape != (len(labels),):
+            raise FormatError(f"{path}: 'train' has shape {self._train.shape}, expected ({len(labels)},)")
         self.classes = [f"class {n}" for n in range(max(self._labels, default=-1) + 1)]
 
     def __len__(self) -> int:
@@ -120,15 +130,19 @@ class Hdf5Source(Source):
         """Return the sample's key or number."""
         return self._data.keys[number] if self._data.keys is not None else str(number)
 
+    def training(self, number: int) -> bool | None:
+        """Return the recorded split, where the file has one."""
+        return None if self._train is None else bool(self._train[number])
+
 
 @final
 class DatasetSource(Source):
     """Any map-style dataset that yields (picture, label): Pillow images, arrays or [0, 1] tensors."""
 
-    def __init__(self, dataset: Any, name: str) -> None:
-        self._dataset, self.name = dataset, name
+    def __init__(self, dataset: Any, name: str, training: bool | None = None) -> None:
+        self._dataset, self.name, self._training = dataset, name, training
         try:
-            labels = getattr(dataset, "targets", None)
+            labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
             self._labels = (
                 [int(x) for x in labels]
                 if labels is not None
@@ -158,11 +172,16 @@ class DatasetSource(Source):
         """Return the label the dataset gives."""
         return self._labels[number]
 
+    def training(self, number: int) -> bool | None:
+        """Say which part of the dataset this is, where that is known."""
+        return self._training
 
-def open_source(spec: str, *, download: Path | None = None) -> Source:
+
+def open_source(spec: str, *, download: Path | None = None, split: str | None = None) -> Source:
     """Open a folder of class sub-folders, an HDF5 file, a torchvision dataset's name, or `module:factory`.
 
     download: folder that torchvision datasets may be downloaded into; without, they must lie in ./datasets.
+    split: "train" or "test" part of a torchvision dataset ("train" by default) or of a folder of such folders.
     """
     if is_factory(spec) and not Path(spec).exists():
         made = load_factory(spec, "data")
@@ -170,12 +189,15 @@ def open_source(spec: str, *, download: Path | None = None) -> Source:
         return made if isinstance(made, Source) else DatasetSource(made, spec.rpartition(":")[2])
     path = Path(spec)
     if path.is_dir():
-        return ImageFolder(path)
+        part = next((path / name for name in SPLITS.get(split or "", ()) if (path / name).is_dir()), None)
+        return ImageFolder(path) if part is None else ImageFolder(part, split == "train")
     if path.is_file():
         return Hdf5Source(path)
     if spec in TORCHVISION:
         return DatasetSource(
-            torchvision_dataset(spec, download or Path("datasets"), download is not None), spec
+            torchvision_dataset(spec, download or Path("datasets"), download is not None, split or "train"),
+            spec,
+            split != "test",
         )
     hint = (
         "no such file or folder"
@@ -198,12 +220,16 @@ TORCHVISION = {
 """Public name -> class in torchvision.datasets, of those that yield (picture, class)."""
 
 
-def torchvision_dataset(name: str, folder: Path, download: bool) -> Any:
-    """Return a torchvision dataset (its training part), downloading it into `folder` if allowed and needed."""
+SPLITS = {"train": ("train", "training"), "test": ("test", "val", "validation")}
+"""Split -> names of the sub-folder that may hold it."""
+
+
+def torchvision_dataset(name: str, folder: Path, download: bool, split: str = "train") -> Any:
+    """Return one part of a torchvision dataset, downloading it into `folder` if allowed and needed."""
     from torchvision import datasets
 
     kind = getattr(datasets, TORCHVISION[name])
-    part = {"split": "train"} if name in ("svhn", "stl10") else {"train": True}
+    part = {"split": split} if name in ("svhn", "stl10") else {"train": split == "train"}
     try:
         return kind(str(folder), download=download, **part)
     except (OSError, RuntimeError) as error:

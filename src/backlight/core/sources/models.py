@@ -12,20 +12,26 @@ from torch import Tensor, nn
 
 from backlight.core.errors import RequestError, unknown
 from backlight.core.sources.factory import is_factory, load_factory
+from backlight.core.sources.pretrained import pretrained, timm_model
 
 
-def load_model(spec: str, weights: Path | None = None, **arguments: Any) -> nn.Module:
+def load_model(
+    spec: str, weights: Path | str | None = None, *, download: bool = False, **arguments: Any
+) -> nn.Module:
     """Build a model and load its weights.
 
-    spec: a torchvision model's name, `timm/NAME` with timm installed, `package.module:factory` or `file.py:factory`.
-    weights: a .safetensors file or a checkpoint of tensors; never unpickled beyond tensors.
+    spec: a torchvision model, `timm/NAME`, `hf/NAME`, `package.module:factory` or `file.py:factory`.
+    weights: a .safetensors file or a checkpoint of tensors, never unpickled beyond tensors; or the name of the
+    library's own weights, e.g. "DEFAULT", which `download` allows to be fetched.
     arguments: passed to the factory, e.g. num_classes=10.
     """
+    if weights is not None and (named := pretrained(spec, str(weights))):
+        return named.load(download, arguments)
     model = _build(spec, arguments)
     if not isinstance(model, nn.Module):
         raise RequestError(f"model {spec!r} built {type(model).__name__}, expected a torch.nn.Module")
     if weights is not None:
-        load_weights(model, weights)
+        load_weights(model, Path(weights))
     return model
 
 
@@ -38,7 +44,9 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
             )
         return made(**arguments)
     if spec.startswith("timm/"):
-        return _from_timm(spec.removeprefix("timm/"), arguments)
+        return timm_model(spec, pretrained=False, **arguments)
+    if spec.startswith("hf/"):
+        raise RequestError(f"model {spec!r} comes with its weights; add --weights DEFAULT")
     from torchvision import models
 
     names = models.list_models()
@@ -52,16 +60,6 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
             **arguments,
         }  # their own initialisation takes minutes and is overwritten
     return models.get_model(spec, weights=None, **arguments)
-
-
-def _from_timm(name: str, arguments: Mapping[str, Any]) -> Any:
-    try:
-        import timm
-    except ImportError:
-        raise RequestError(f"model 'timm/{name}' needs timm; try `pip install timm`") from None
-    if name not in timm.list_models():
-        raise RequestError(unknown("timm model", name, timm.list_models()))
-    return timm.create_model(name, pretrained=False, **arguments)
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
@@ -86,7 +84,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors or a tensors-only checkpoint, with or without `state_dict` and `module.`."""
+    """Read a state dict from .safetensors or a tensors-only checkpoint, also below a `state_dict` key."""
     if not path.is_file():
         raise RequestError(f"weights {path} do not exist")
     try:

@@ -1,0 +1,188 @@
+"""Weights that a library names: what they are and what input they expect is known without a network."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import nn
+
+from backlight.core.errors import BacklightError, RequestError, unknown
+from backlight.core.sources.factory import is_factory
+from backlight.core.sources.preprocessing import Preprocessing
+
+
+class Pretrained(ABC):
+    """Weights by name; subclasses know one library."""
+
+    @property
+    @abstractmethod
+    def preprocessing(self) -> Preprocessing:
+        """How the library prepares pictures for these weights."""
+
+    @abstractmethod
+    def here(self) -> bool:
+        """Say whether the weights lie on this machine."""
+
+    @abstractmethod
+    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+        """Return the model with its weights; RequestError when they are not here and `download` is false."""
+
+
+def pretrained(spec: str, weights: str) -> Pretrained | None:
+    """Return what `weights` names for a model, or None where it means a file."""
+    if Path(weights).exists() or Path(weights).suffix or Path(weights).name != weights or is_factory(spec):
+        return None
+    if spec.startswith("timm/"):
+        return TimmWeights(spec)
+    if spec.startswith("hf/"):
+        return HuggingFaceWeights(spec)
+    from torchvision import models
+
+    if spec not in models.list_models():
+        return None  # the model's name is what is wrong, and is said when it is built
+    known = models.get_model_weights(spec).__members__
+    if weights not in known:
+        raise RequestError(f"{unknown(f'weights of {spec}', weights, known)}; or give a file that exists")
+    return TorchvisionWeights(spec, known[weights])
+
+
+@final
+@dataclass(frozen=True)
+class TorchvisionWeights(Pretrained):
+    """A member of torchvision's enumeration of a model's weights."""
+
+    spec: str
+    member: Any
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Read torchvision's own transform."""
+        preset = self.member.transforms()
+        crop, resize = int(preset.crop_size[0]), int(preset.resize_size[0])
+        interpolation = preset.interpolation.value
+        return Preprocessing((crop, crop), tuple(preset.mean), tuple(preset.std), resize, interpolation)
+
+    def here(self) -> bool:
+        """Look into torch's cache."""
+        name = str(self.member.url).rpartition("/")[2]
+        return Path(torch.hub.get_dir(), "checkpoints", name).is_file()
+
+    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+        """Build the model as torchvision does for these weights."""
+        from torchvision import models
+
+        if not download and not self.here():
+            raise _not_here(self.member.name, self.spec)
+        try:
+            model: nn.Module = models.get_model(self.spec, weights=self.member, progress=False, **arguments)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise BacklightError(
+                f"weights {self.member.name!r} of {self.spec} cannot be had: {error}"
+            ) from error
+        return model
+
+
+@final
+@dataclass(frozen=True)
+class TimmWeights(Pretrained):
+    """The weights timm has for a model, whatever they are called."""
+
+    spec: str
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Read timm's configuration of the weights."""
+        config = timm_module(self.spec).data.resolve_data_config(
+            pretrained_cfg=timm_module(self.spec).get_pretrained_cfg(_name(self.spec)).to_dict()
+        )
+        height, width = config["input_size"][-2:]
+        resize = int(min(height, width) / config["crop_pct"])
+        size = (int(height), int(width))
+        return Preprocessing(
+            size, tuple(config["mean"]), tuple(config["std"]), resize, config["interpolation"]
+        )
+
+    def here(self) -> bool:
+        """Say no: timm alone knows its cache."""
+        return False
+
+    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+        """Let timm load them."""
+        if not download:
+            raise _not_here("DEFAULT", self.spec)
+        return timm_model(self.spec, pretrained=True, **arguments)
+
+
+@final
+@dataclass(frozen=True)
+class HuggingFaceWeights(Pretrained):
+    """An image classifier of the Hugging Face hub, or a folder saved by transformers."""
+
+    spec: str
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Read the processor's configuration, which lies beside the weights."""
+        processor = self._transformers().AutoImageProcessor.from_pretrained(_name(self.spec))
+        size = dict(processor.size)
+        height = int(size.get("height") or size.get("shortest_edge") or 224)
+        width = int(size.get("width") or height)
+        return Preprocessing((height, width), tuple(processor.image_mean), tuple(processor.image_std))
+
+    def here(self) -> bool:
+        """Say whether the name is a folder."""
+        return Path(_name(self.spec)).is_dir()
+
+    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+        """Let transformers load them, from this machine alone unless allowed."""
+        kind = self._transformers().AutoModelForImageClassification
+        try:
+            model: nn.Module = kind.from_pretrained(_name(self.spec), local_files_only=not download)
+        except (OSError, ValueError) as error:
+            if not download:
+                raise _not_here("DEFAULT", self.spec) from error
+            raise BacklightError(f"{self.spec} cannot be had: {error}") from error
+        return model
+
+    def _transformers(self) -> Any:
+        try:
+            transformers = importlib.import_module("transformers")
+        except ImportError:
+            raise RequestError(
+                f"model {self.spec!r} needs transformers; try `pip install transformers`"
+            ) from None
+        return transformers
+
+
+def timm_module(spec: str) -> Any:
+    """Return timm, having checked that it is there and knows the model."""
+    try:
+        import timm
+        import timm.data
+    except ImportError:
+        raise RequestError(f"model {spec!r} needs timm; try `pip install timm`") from None
+    if _name(spec).partition(".")[0] not in timm.list_models():
+        raise RequestError(unknown("timm model", _name(spec), timm.list_models()))
+    return timm
+
+
+def timm_model(spec: str, **arguments: Any) -> nn.Module:
+    """Build `timm/NAME`."""
+    model: nn.Module = timm_module(spec).create_model(_name(spec), **arguments)
+    return model
+
+
+def _name(spec: str) -> str:
+    return spec.partition("/")[2]
+
+
+def _not_here(weights: str, spec: str) -> RequestError:
+    return RequestError(
+        f"weights {weights!r} of {spec} are not on this machine; add --download to fetch them"
+    )
