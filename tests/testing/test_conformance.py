@@ -2,21 +2,22 @@
 
 import pytest
 
+from backlight.core.errors import PluginError
 from backlight.core.registry import registry
-from backlight.testing import check_registry_entry
+from backlight.testing import Specimen, check_registry_entry, conformance
 
 BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
-NEEDED = {
-    ("rule", "box"): {"low": -1.0, "high": 1.0},
-    ("composite", "epsilon-gamma-box"): {"low": -1.0, "high": 1.0},
-}
+SPECIMENS = {}
+
+
+@pytest.mark.parametrize("case", conformance("backlight", SPECIMENS), ids=str)
+def test_built_in(case):
+    case()
 
 
 @pytest.mark.parametrize("entry", BUILT_IN, ids=lambda e: f"{e.kind}-{e.name}")
-def test_built_in(entry):
-    spec = registry().load(entry)
-    assert spec.kind == entry.kind, "the listing before loading shows the wrong kind"
-    check_registry_entry(entry.kind, entry.key, **NEEDED.get((entry.kind, entry.name), {}))
+def test_built_ins_are_listed_as_what_they_are(entry):
+    assert registry().load(entry).kind == entry.kind, "the listing before loading shows the wrong kind"
 
 
 def test_every_kind_is_covered():
@@ -36,6 +37,52 @@ def test_every_kind_is_covered():
 def test_a_good_third_party(install, kind, name):
     install("good")
     check_registry_entry(kind, name)
+
+
+@pytest.mark.parametrize("kind", ["rule", "composite", "canonizer", "processor", "panel"])
+def test_the_whole_suite_on_a_good_third_party(install, kind):
+    install("good")
+    idle = {("canonizer", "idle"): Specimen(excused={"effect": "it is there to do nothing"})}
+    cases = [case for case in conformance("backlight-good", idle) if case.subject.kind == kind]
+    assert len(cases) > 3
+    for case in cases:
+        case()
+
+
+def test_a_distribution_without_plugins_is_named():
+    with pytest.raises(
+        PluginError, match="unknown distribution with plugins 'backlit'; did you mean 'backlight'"
+    ):
+        conformance("backlit")
+
+
+def test_a_specimen_of_nothing_is_named(install):
+    install("good")
+    with pytest.raises(
+        PluginError, match="backlight-good has no 'rule' 'absolut', for which there is a specimen"
+    ):
+        conformance("backlight-good", {("rule", "absolut"): Specimen()})
+
+
+@pytest.mark.parametrize(
+    ("excused", "message"),
+    [
+        ({"shape": "because"}, "passes 'shape', from which it is excused \\(because\\); remove the excuse"),
+        ({"shape": " "}, "excused from 'shape' without a reason; give one"),
+    ],
+)
+def test_excuses_need_a_reason_and_a_failure(install, excused, message):
+    install("good")
+    specimens = {("rule", "absolute"): Specimen(excused=excused)}
+    (case,) = [c for c in conformance("backlight-good", specimens) if str(c).endswith("absolute-shape")]
+    with pytest.raises(AssertionError, match=message):
+        case()
+
+
+def test_an_excuse_from_an_unknown_check_is_named(install):
+    install("good")
+    with pytest.raises(PluginError, match="unknown check 'shap'; did you mean 'shape'"):
+        conformance("backlight-good", {("rule", "absolute"): Specimen(excused={"shap": "typo"})})
 
 
 HEAD = """

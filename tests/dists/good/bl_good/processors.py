@@ -18,7 +18,7 @@ class Centre(Processor):
     yields: ClassVar[tuple[str, ...]] = ("features",)
 
     def __call__(self, features: np.ndarray) -> dict[str, Any]:
-        return {"features": features - features.mean(axis=0)}
+        return {"features": features - features.mean(axis=0) if len(features) else features}
 
 
 @final
