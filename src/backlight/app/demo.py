@@ -5,7 +5,8 @@ Nothing here knows what the analysis will find: which class is poisoned and whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -142,7 +143,7 @@ def train(
     source: Poisoned, seed: int, epochs: int = 6, progress: Callable[[int, int], None] | None = None
 ) -> nn.Module:
     """Train the demo's network on the training split; the same seed gives the same network."""
-    with torch.random.fork_rng(devices=()):
+    with torch.random.fork_rng(devices=()), one_thread():
         torch.manual_seed(seed)
         model = small_cnn(len(source.classes))
         inputs = PREPROCESSING.inputs(source.pictures[source.train])
@@ -159,6 +160,17 @@ def train(
             if progress:
                 progress(epoch + 1, epochs)
     return model.eval()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: sums then come out the same on every machine, and batches are small anyway."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def cutout(inputs: Tensor, side: int = 20) -> Tensor:
