@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,13 +61,22 @@ def explore(
     return explorer
 
 
-def serve(paths: list[Path], *, host: str, port: int, open_browser: bool, announce: Any = print) -> None:
+def serve(
+    paths: list[Path],
+    *,
+    host: str,
+    port: int,
+    open_browser: bool,
+    roots: Sequence[Path] = (),
+    announce: Any = print,
+) -> None:
     """Serve the explorer of some run directories in this thread until interrupted.
 
+    roots: further folders that projects may read from.
     announce: called with the address once the server listens.
     """
     with contextlib.ExitStack() as stack:
-        projects = [stack.enter_context(open_project(path)) for path in paths]
+        projects = [stack.enter_context(open_project(path, roots)) for path in paths]
         token = new_token(host)
         server = Server(make_app(projects, token=token).server, host, port, token)
         announce(server.url)

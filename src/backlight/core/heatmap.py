@@ -134,7 +134,7 @@ def scaled(values: Array, scaling: str = "image", reference: float | None = None
     """Return summed relevance (H, W) as [0, 1] with 0.5 for zero, in one of `SCALINGS`.
 
     image: by the strongest of the picture. shared: by `reference`, the same for all pictures.
-    quantile: by the 99th percentile of the strengths. gamma: as image, weak relevance lifted by a square root.
+    quantile: by the 99th percentile of the strengths. gamma: as image, weak relevance lifted by a root.
     positive, negative: one sign only.
     """
     if scaling not in SCALINGS:

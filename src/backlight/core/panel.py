@@ -47,8 +47,8 @@ COLOUR_CHOICES: dict[str, tuple[str, ...] | None] = {
 }
 """What each key of the store `colour` may be.
 
-mode, cmap, scaling, sampling: of pictures. by: what points are coloured by, "cluster", "label" … or "tag:NAME"; any
-text, since projects bring their own.
+mode, cmap, scaling, sampling: of pictures.
+by: what points are coloured by, "cluster", "label" … or "tag:NAME"; any text, since projects bring their own.
 """
 INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 

@@ -18,7 +18,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from backlight.core.confine import Roots
 from backlight.core.errors import FormatError, RequestError, unknown
+from backlight.core.image_directory import ImageDirectory
 from backlight.core.store import Rows, atomic_text, channels_first, displayable, open_hdf5
 
 PROJECT_FILE = "project.yaml"
@@ -85,14 +87,21 @@ class LabelMap:
 class _Files:
     """HDF5 files of one project, opened once, read-only."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
         self._open: dict[Path, h5py.File] = {}
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> h5py.File:
         with self._lock:
             if path not in self._open:
-                self._open[path] = open_hdf5(path)
+                file = open_hdf5(path)
+                try:
+                    self._roots.check(file)
+                except BaseException:
+                    file.close()
+                    raise
+                self._open[path] = file
             return self._open[path]
 
     def close(self) -> None:
@@ -162,6 +171,10 @@ class Attributions:
     def indices(self) -> Array:
         """(M,) int64 ascending dataset indices that have an attribution."""
         return np.array(sorted(self._where), dtype=np.int64)
+
+    def holds(self, indices: Array) -> NDArray[np.bool_]:
+        """Return which dataset indices have an attribution, (n,) bool."""
+        return np.array([int(index) in self._where for index in indices], dtype=bool)
 
     def _find(self, index: int) -> tuple[h5py.File, int]:
         try:
@@ -373,34 +386,45 @@ class Analysis:
 class Project:
     """Read-only view of a run directory or ViRelAy project. Close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, document: Mapping[str, Any], roots: Sequence[Path] = ()) -> None:
         self.path, self.root = path, path.parent
         self.document = document
-        self._files = _Files()
+        self.roots = Roots(path.parent, *roots)
+        self._files = _Files(self.roots)
         body = _mapping(document, "project", path)
         self.name = str(_get(body, "name", path))
         self.model = str(_get(body, "model", path))
         self.extra: Mapping[str, Any] = document.get("backlight") or {}
-        self.labels = LabelMap.read(self.root / str(_get(body, "label_map", path)))
-        data = _mapping(body, "dataset", path)
-        if data.get("type") != "hdf5":
-            raise FormatError(f"{path}: dataset.type is {data.get('type')!r}, expected 'hdf5'")
-        self.dataset = Hdf5Dataset(
-            self._files, self.root / str(_get(data, "path", path)), str(data.get("name", ""))
-        )
+        self.labels = LabelMap.read(self._inside(_get(body, "label_map", path), "label_map"))
+        self.dataset = self._dataset(_mapping(body, "dataset", path))
         shown = _mapping(body, "attributions", path)
         self.attributions = Attributions(
             self._files,
-            [self.root / s for s in _get(shown, "sources", path)],
+            [self._inside(s, "attributions.sources") for s in _list(shown, "sources", path)],
             str(shown.get("attribution_method", "")),
         )
         self.attribution_strategy = str(shown.get("attribution_strategy", "true_label"))
         sources: dict[str, list[Path]] = {}
-        for entry in body.get("analyses") or []:
-            sources.setdefault(str(entry["analysis_method"]), []).extend(
-                self.root / s for s in entry["sources"]
+        for entry in _list(body, "analyses", path) if body.get("analyses") else []:
+            if not isinstance(entry, dict):
+                raise FormatError(f"{path}: 'analyses' holds {type(entry).__name__}, expected mappings")
+            sources.setdefault(str(_get(entry, "analysis_method", path)), []).extend(
+                self._inside(s, "analyses.sources") for s in _list(entry, "sources", path)
             )
         self.analyses = {m: Analysis(self._files, m, paths, self.labels) for m, paths in sources.items()}
+
+    def _inside(self, text: Any, key: str) -> Path:
+        return self.roots.path(self.root, text, f"{self.path}: {key}")
+
+    def _dataset(self, entry: Mapping[str, Any]) -> Hdf5Dataset | ImageDirectory:
+        where, name = self._inside(_get(entry, "path", self.path), "dataset.path"), str(entry.get("name", ""))
+        if entry.get("type") == "hdf5":
+            return Hdf5Dataset(self._files, where, name)
+        if entry.get("type") == "image_directory":
+            return ImageDirectory(where, name, entry, self.labels, self.roots, self.path)
+        raise FormatError(
+            f"{self.path}: dataset.type is {entry.get('type')!r}, expected 'hdf5' or 'image_directory'"
+        )
 
     def analysis(self, method: str) -> Analysis:
         """Return one analysis by method name."""
@@ -419,9 +443,10 @@ class Project:
         self.close()
 
 
-def open_project(path: str | Path) -> Project:
+def open_project(path: str | Path, roots: Sequence[str | Path] = ()) -> Project:
     """Open a run directory (its project.yaml) or a ViRelAy project file.
 
+    roots: further folders that its files may lie in; what leads out of all of them is refused.
     Raises RequestError when there is nothing there, FormatError naming the file and key that does not fit.
     """
     file = Path(path)
@@ -431,13 +456,13 @@ def open_project(path: str | Path) -> Project:
         raise RequestError(f"{path} is no run directory or project file: expected {file}")
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
         raise FormatError(
             f"{file} holds {type(document).__name__}, expected a mapping with the key 'project'"
         )
-    return Project(file, document)
+    return Project(file, document, [Path(root) for root in roots])
 
 
 def write_project(
@@ -491,6 +516,13 @@ def _get(mapping: Mapping[str, Any], key: str, path: Path) -> Any:
     if mapping.get(key) is None:
         raise FormatError(f"{path} lacks the key {key!r}; it has {', '.join(map(str, mapping)) or 'none'}")
     return mapping[key]
+
+
+def _list(mapping: Mapping[str, Any], key: str, path: Path) -> list[Any]:
+    value = _get(mapping, key, path)
+    if not isinstance(value, list):
+        raise FormatError(f"{path}: {key!r} is {type(value).__name__}, expected a list")
+    return value
 
 
 def _mapping(mapping: Mapping[str, Any], key: str, path: Path) -> Mapping[str, Any]:

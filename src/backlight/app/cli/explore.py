@@ -18,8 +18,15 @@ import click
 @click.option(
     "--port", default=8050, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one."
 )
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Further folder that the projects may read from, besides their own.",
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-def command(runs: tuple[Path, ...], host: str, port: int, no_browser: bool) -> None:
+def command(runs: tuple[Path, ...], host: str, port: int, roots: tuple[Path, ...], no_browser: bool) -> None:
     """Explore the findings of one or more RUN directories or ViRelAy project files."""
     from backlight.app.web import serve
 
@@ -27,6 +34,7 @@ def command(runs: tuple[Path, ...], host: str, port: int, no_browser: bool) -> N
         list(runs),
         host=host,
         port=port,
+        roots=roots,
         open_browser=not no_browser,
         announce=lambda url: click.echo(f"Explorer at {url}  (Ctrl-C to stop)"),
     )

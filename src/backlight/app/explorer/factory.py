@@ -13,6 +13,7 @@ from backlight.app.explorer.catalogue import catalogue
 from backlight.app.explorer.guard import Guard, logger, problem_card, sentence
 from backlight.app.explorer.images import image_routes
 from backlight.app.explorer.layout import CONTROLS, Card, page
+from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
@@ -51,6 +52,7 @@ def make_app(
         add_log_handler=False,
     )
     restrict(app.server, token)
+    sanitise(app)
     app.server.register_blueprint(image_routes(opened))
     found = _installed() if panels is None else list(panels)
     cards = [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from backlight.app.explorer.cache import ByteCache
 from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
-from backlight.core.heatmap import colour_map, overlay, rgb_heatmap
+from backlight.core.heatmap import SCALINGS, channel_sum, colour_map, overlay, rgb_heatmap
 from backlight.core.panel import MODES
 from backlight.core.project import Project
 from backlight.core.sample import describe
@@ -26,19 +27,25 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
     """Return the routes `/image/<project>/<n>.png`, `/sample/<project>/<n>.json` and `/colourbar.png`."""
     routes = Blueprint("images", __name__)
     cache = ByteCache(cache_bytes)
+    strength = functools.cache(lambda name: _typical_strength(projects[name]))
     stamps = {name: _stamp(project) for name, project in projects.items()}
 
     @routes.get("/image/<path:project>/<int:index>.png")
     def image(project: str, index: int) -> Response:
         mode, cmap = _choice("mode", MODES, "input"), request.args.get("cmap", "coldnhot")
+        scaling = _choice("scaling", SCALINGS, "image")
         colour_map(cmap)
         opened = _project(projects, project)
-        key = (project, stamps[project], index, mode, "" if mode == "input" else cmap)
+        key = (project, stamps[project], index, mode, *(("", "") if mode == "input" else (cmap, scaling)))
         etag = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
         if request.if_none_match.contains(etag):
             return _tagged(Response(status=304), etag)
         return _tagged(
-            Response(cache.get(key, lambda: _render(opened, index, mode, cmap)), mimetype="image/png"), etag
+            Response(
+                cache.get(key, lambda: _render(opened, index, mode, cmap, scaling, strength)),
+                mimetype="image/png",
+            ),
+            etag,
         )
 
     @routes.get("/sample/<path:project>/<int:index>.json")
@@ -85,7 +92,9 @@ def _choice(name: str, choices: Iterable[str], default: str) -> str:
     return value
 
 
-def _render(project: Project, index: int, mode: str, cmap: str) -> bytes:
+def _render(
+    project: Project, index: int, mode: str, cmap: str, scaling: str, strength: Callable[[str], float]
+) -> bytes:
     if not 0 <= index < len(project.dataset):
         raise _MissingError(
             f"project {project.name!r} has {len(project.dataset)} samples, none numbered {index}"
@@ -93,11 +102,18 @@ def _render(project: Project, index: int, mode: str, cmap: str) -> bytes:
     if mode == "input":
         return _png(project.dataset.image(index))
     relevance = project.attributions.relevance(index)
-    return _png(
-        rgb_heatmap(relevance, cmap)
-        if mode == "attribution"
-        else overlay(relevance, project.dataset.image(index), cmap)
-    )
+    reference = strength(project.name) if scaling == "shared" else None
+    if mode == "attribution":
+        return _png(rgb_heatmap(relevance, cmap, scaling, reference))
+    return _png(overlay(relevance, project.dataset.image(index), cmap, scaling, reference))
+
+
+def _typical_strength(project: Project) -> float:
+    """Return the strongest relevance that one in ten of some samples surpasses, for scaling all alike."""
+    known = project.attributions.indices
+    some = known[np.linspace(0, len(known) - 1, min(len(known), 64)).astype(int)]
+    strongest = [np.abs(channel_sum(project.attributions.relevance(int(i)))).max() for i in some]
+    return float(np.quantile(strongest, 0.9)) if strongest else 0.0
 
 
 def _png(pixels: Any) -> bytes:

@@ -1,0 +1,123 @@
+"""A hundred and more requests that make no sense: never a 500, never a traceback, no file touched."""
+
+import io
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backlight.app.explorer.requests import LARGEST
+from backlight.app.web import make_app
+
+# ruff: noqa: E501
+UPDATE = "/_dash-update-component"
+ADDRESSES = [
+    "/%00", "/..%2f..%2fetc/passwd", "/../../etc/passwd", "//etc/passwd", "/assets/../factory.py",
+    "/assets/..%2ffactory.py", "/assets/%2e%2e/%2e%2e/web.py", "/assets/nothing.css",
+    "/_dash-component-suites/dash/../../x.js", "/_dash-component-suites/nope/x.js",
+    "/_dash-component-suites/plotly/nope.min.js", "/_dash-component-suites/dash/dcc/%00",
+    "/image/pets/1.png?mode=", "/image/pets/1.png?mode=overlay&scaling=loud", "/image/pets/1.png?cmap=" + "f" * 5000,
+    "/image/pets/1.png?mode=overlay&cmap=,,,,", "/image//1.png", "/image/pets/0x1.png", "/image/pets/1e3.png",
+    "/image/pets/%F0%9F%92%A9.png", "/sample/pets/-1.json", "/sample/pets/1.json/..", "/sample/pets/99999.json",
+    "/sample/%00/1.json", "/colourbar.png?cmap=<script>", "/colourbar.png?cmap=00f", "/_reload-hash", "/_favicon.ico",
+    "/?token[]=x", "/?" + "a=b&" * 500, "/tags/pets.csv?x=%ff", "/tags/nope.json", "/tags/pets.exe",
+]  # fmt: skip
+BODIES = [
+    b"", b"{", b"null", b"[]", b"7", b'"x"', b"{}", b"\xff\xfe\x00", b"[" * 20000, b'{"output": 5}', b'{"output": "x.y"}',
+    b'{"output": null, "inputs": []}', b'{"output": "..app--project.options...", "inputs": {}}',
+    b'{"output": "app--download.data", "inputs": 3}', b'{"output": "app--restore.data", "inputs": [[]]}',
+    b'{"output": "overview--rows.children", "inputs": [{"id": 1}]}', b'{"a": ' * 5000,
+]  # fmt: skip
+
+
+@pytest.fixture
+def client(project):
+    return make_app([project]).server.test_client()
+
+
+@pytest.fixture
+def untouched(run):
+    def state():
+        return {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in run.rglob("*")}
+
+    before = state()
+    yield
+    assert state() == before
+
+
+def fine(answer):
+    assert answer.status_code < 500, answer.text
+    assert b"Traceback" not in answer.data
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses(client, untouched, address):
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"):
+        fine(client.open(address, method=method, data=b"x" if method != "GET" else None))
+    answer = client.get(address)
+    assert b"root:" not in answer.data
+    assert b"def make_app" not in answer.data
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data"])
+def test_bodies(client, untouched, body, kind):
+    fine(client.post(UPDATE, data=body, content_type=kind))
+
+
+def outputs(client):
+    return [d["output"] for d in client.get("/_dash-dependencies").get_json() if not d["clientside_function"]]
+
+
+def test_every_callback_survives_values_that_do_not_fit(client, untouched):
+    dependencies = [d for d in client.get("/_dash-dependencies").get_json() if not d["clientside_function"]]
+    assert len(dependencies) > 8
+    for value in (
+        None,
+        7,
+        "x",
+        [],
+        {},
+        ["pets"],
+        {"scope": 1, "indices": {"dtype": "O", "bdata": "!"}},
+        "\0",
+        -1e300,
+    ):
+        for dependency in dependencies:
+            body = {
+                "output": dependency["output"],
+                "outputs": {"id": "x", "property": "y"},
+                "inputs": [{**i, "value": value} for i in dependency["inputs"]],
+                "state": [{**i, "value": value} for i in dependency["state"]],
+                "changedPropIds": [f"{i['id']}.{i['property']}" for i in dependency["inputs"][:1]],
+            }
+            fine(client.post(UPDATE, json=body))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_any_body(client, untouched, data):
+    body = {
+        "output": data.draw(st.sampled_from(outputs(client)) | json_values),
+        **data.draw(
+            st.dictionaries(st.sampled_from(["inputs", "state", "outputs", "changedPropIds"]), json_values)
+        ),
+    }
+    fine(client.post(UPDATE, data=json.dumps(body), content_type="application/json"))
+
+
+def test_uploads_are_limited(client):
+    answer = client.post(
+        UPDATE,
+        input_stream=io.BytesIO(b""),
+        headers={"Content-Length": str(LARGEST + 1), "Content-Type": "application/json"},
+    )
+    assert answer.status_code in (400, 413)
