@@ -1,7 +1,8 @@
 """The slow oracle of every rule: layers as dense matrices, formulas taken literally from the papers, float64.
 
-A layer's linear map is materialised by feeding it the identity basis, so nothing of the engine is used: neither
-its convolutions nor its transposes. Formulas get x (N, I), W (I, O), b (O,), R (N, O) and return relevance (N, I).
+A layer's linear map is materialised by feeding it the identity basis, so nothing of the engine is used:
+neither its convolutions nor its transposes. Formulas get x (N, I), W (I, O), b (O,), R (N, O) and return
+relevance (N, I).
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def matrix(layer: nn.Module, shape: tuple[int, ...], weight: Tensor | None = Non
 def _unpadded(
     layer: nn.Module, x: Tensor
 ) -> Iterator[tuple[nn.Module, bool, Tensor, Callable[[Tensor], Tensor]]]:
-    """Split a layer with a non-zero padding mode into its padding (relevance adds up over copies) and rest."""
+    """Split a layer with a non-zero padding mode into padding (relevance adds up over copies) and rest."""
     mode = getattr(layer, "padding_mode", "zeros")
     if mode == "zeros":
         yield layer, False, x, lambda r: r

@@ -69,13 +69,17 @@ def _chunks_changed(net: Net, x: Tensor) -> Tensor:
     return net.again(y).relu()
 
 
+def _transposed_weight(net: Net, x: Tensor) -> Tensor:
+    return (F.relu(net.conv(x)).movedim(1, 3) @ net.again.weight[:, :, 0, 0].T).movedim(3, 1)
+
+
 def _inplace_sum(net: Net, x: Tensor) -> Tensor:
     y = F.relu(net.conv(x))
     y += F.relu(net.side(x))
     return y.add_(F.relu(net.again(y)))
 
 
-# name -> body; every one is made of bias-free linear maps, ReLUs, sums and routing: f(x) = gradient · x exactly
+# name -> body, made of bias-free linear maps, ReLUs, sums and routing: f(x) = gradient · x exactly
 PIECEWISE_LINEAR: dict[str, Callable[[Net, Tensor], Tensor]] = {
     "plain": lambda net, x: F.relu(net.conv(x)),
     "deep": lambda net, x: F.relu(net.again(F.relu(net.conv(x)))),
@@ -108,7 +112,7 @@ PIECEWISE_LINEAR: dict[str, Callable[[Net, Tensor], Tensor]] = {
     "view taken before": _viewed_then_changed,
     "chunks in place": _chunks_changed,
     "broadcast add": lambda net, x: F.relu(net.conv(x)) + F.relu(net.side(x)).mean((2, 3), keepdim=True),
-    "matmul W.T": lambda net, x: (net.conv(x).relu().movedim(1, 3) @ net.again.weight[:, :, 0, 0].T).movedim(3, 1),
+    "matmul W.T": _transposed_weight,
     "where": lambda net, x: torch.where(x[:, :1] > 0, net.conv(x).relu(), net.side(x).relu()),
     "index": lambda net, x: F.relu(net.conv(x))[:, [3, 1, 0, 0]],
     "upsample": lambda net, x: F.interpolate(F.relu(net.conv(x)), scale_factor=2, mode="nearest"),
@@ -131,7 +135,7 @@ def images(batch: int = 2, seed: int = 1) -> Tensor:
 
 
 class Small(nn.Module):
-    """Convolution, batch norm with lived-in statistics, ReLU in place, residual sum, pool, linear; biases on."""
+    """Convolution, batch norm with lived-in statistics, ReLU in place, residual sum, pool, linear."""
 
     def __init__(self, classes: int = 5) -> None:
         super().__init__()

@@ -496,7 +496,7 @@ class TestBadInput:
         with torch.no_grad():
             model[0].weight.copy_(torch.tensor([[1.0, -1.0]]))
             model[1].bias.fill_(1.0)
-        with pytest.raises(EngineError, match="relevance is NaN or infinite after linear in 0"):
+        with pytest.raises(EngineError, match=r"relevance is NaN or infinite after linear in 0"):
             attribute(model, torch.ones(1, 2), 0, composite=composite("epsilon", epsilon=0.0))
 
     def test_masks_of_minus_infinity_are_no_accident(self):

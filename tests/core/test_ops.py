@@ -127,7 +127,7 @@ class TestDerived:
 
 
 class TestStabilise:
-    # No -0.0: it counts as negative here; a sum is -0 only where all contributions are zero, and so is their relevance.
+    # No -0.0: it counts as negative here. A sum is -0 only where all contributions, so all shares, are zero.
     Z = torch.tensor([-2.0, -1e-4, 0.0, 1e-4, 3.0], dtype=torch.float64)
 
     def test_sign_of_zero_is_plus(self):

@@ -1,8 +1,8 @@
 """Composites: which rule explains which operation, as plain, hashable, serialisable data.
 
-The first entry whose matcher fits an operation decides. `BASE` closes every preset: activations pass relevance,
-sums and average pools share it in proportion, a product gives it to the signal rather than to its gate (attention
-weights are gates too), normalisations count their scale as a constant.
+The first entry whose matcher fits an operation decides. `BASE` closes every preset: activations pass
+relevance, sums and average pools share it in proportion, a product gives it to the signal rather than to its
+gate (attention weights are gates too), normalisations count their scale as a constant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 AFFINE = ("linear", "convolution")
 KINDS = (
-    *AFFINE, "activation", "average-pool", "batch-norm", "matmul", "max-pool", "normalisation", "product", "scale", "softmax", "sum",
+    *AFFINE, "activation", "average-pool", "batch-norm", "matmul", "max-pool", "normalisation", "product",
+    "scale", "softmax", "sum",
 )  # fmt: skip
 
 
@@ -113,8 +114,8 @@ class Entry:
 class Composite:
     """An ordered list of entries; the first that fits an operation decides its rule.
 
-    start: what the backward pass starts from: the explained "value", which relevance shares out, or its "slope",
-        for modified gradients.
+    start: what the backward pass starts from: the explained "value", which relevance shares out, or its
+        "slope", for modified gradients.
     """
 
     entries: tuple[Entry, ...]
@@ -130,7 +131,7 @@ class Composite:
         return replace(self, entries=(*entries, *self.entries), name=f"{self.name}+{len(entries)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data that `composite` reads back; RequestError for predicates and unregistered rules."""
+        """Return plain data that `composite` reads back; RequestError for predicates and unknown rules."""
         start = {} if self.start == "value" else {"start": self.start}
         return {
             "name": self.name,
@@ -161,10 +162,10 @@ BASE = base()
 def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: Any) -> Composite:
     """Build a composite from a preset's or rule's name, a TOML, YAML or JSON file, or a mapping.
 
-    A rule's name means that rule on every operation it takes, over the common base (over plain gradients for a
-    rule that modifies a gradient). A mapping has `entries`
-    (each with `rule`, the rule's parameters, and matcher fields), optionally `extends` (a preset they go in
-    front of, with `parameters`), `name`, `start`, and `base` (default true: close with the common base).
+    A rule's name means that rule on every operation it takes, over the common base (over plain gradients for
+    a rule that modifies a gradient). A mapping has `entries` (each with `rule`, the rule's parameters, and
+    matcher fields), optionally `extends` (a preset they go in front of, with `parameters`), `name`, `start`,
+    and `base` (default true: close with the common base).
     """
     if isinstance(source, Composite):
         return source

@@ -18,9 +18,10 @@ UNCOVERED: tuple[Treatment, ...] = ("gradient", "hidden")
 class Covered:
     """How one executed operation was treated.
 
-    treatment: "rule" (by `rule`), "merged" (into the operation before it by canonizer `rule`), "routed" (relevance
-        follows the gradient of a view, copy or selection), "gradient" (no rule: its plain gradient), "not
-        differentiable" (nothing flows back), "hidden" (a compiled region whose operations cannot be seen).
+    treatment: "rule" (by `rule`), "merged" (into the operation before it by canonizer `rule`), "routed"
+        (relevance follows the gradient of a view, copy or selection), "gradient" (no rule: its plain
+        gradient), "not differentiable" (nothing flows back), "hidden" (a compiled region whose operations
+        cannot be seen).
     """
 
     site: Site
@@ -59,8 +60,8 @@ class Coverage:
 class Audited:
     """Relevance of one operation's output and inputs, summed over everything; the rest leaked there.
 
-    causes: how much of what leaked went to "bias", to a "constant" summand, and was "dropped" (the relevance of
-    outputs that a rule hands to nobody); the rest is the stabiliser's.
+    causes: how much of what leaked went to "bias", to a "constant" summand, and was "dropped" (the relevance
+    of outputs that a rule hands to nobody); the rest is the stabiliser's.
     """
 
     site: Site

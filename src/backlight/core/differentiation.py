@@ -43,7 +43,8 @@ class Passed:
 class Differentiator:
     """Runs a model under a plan; an attribution method is handed one and calls it as often as it needs.
 
-    layers: names of modules whose relevance is wanted in every pass. strict: refuse operations no rule covers.
+    layers: names of modules whose relevance is wanted in every pass. strict: refuse operations no rule
+    covers.
     first: the first pass or evaluation, which must be of the inputs themselves: it says what is explained.
     """
 
@@ -60,8 +61,8 @@ class Differentiator:
     ) -> Passed:
         """Explain `inputs` by one forward pass and one modified backward pass for each target.
 
-        layers: further modules whose relevance and activation are wanted. unit: start the backward pass from the
-        slope of the explained value rather than from the value; by default as the composite says.
+        layers: further modules whose relevance and activation are wanted. unit: start the backward pass from
+        the slope of the explained value rather than from the value; by default as the composite says.
         """
         passed = self._run(inputs, target, (*self.layers, *layers), unit, self.plan, self.audit)
         self.first = self.first or passed.explained
@@ -79,7 +80,7 @@ class Differentiator:
         return found
 
     def shapes(self, inputs: Inputs) -> dict[str, torch.Size]:
-        """Return the output shape of every named module that runs and returns a tensor, in order of completion."""
+        """Return the output shape of every module that runs and returns a tensor, in order of completion."""
         names = [name for name, _ in self.model.named_modules() if name]
         first = structured(inputs, lambda t: t[:1].detach().clone())
         with evaluation(self.model), torch.no_grad(), captured(self.model, names, lambda t: t) as outputs:
@@ -160,7 +161,7 @@ class Differentiator:
         if not output.is_floating_point() or not output.requires_grad:
             raise EngineError(
                 f"the output of {type(self.model).__name__} ({output.dtype}, {tuple(output.shape)}) does not "
-                "depend differentiably on the input; expected a path of differentiable operations between them"
+                "depend differentiably on the input; expected a path of differentiable operations between"
             )
         return _batched(output)
 
@@ -187,7 +188,7 @@ class Differentiator:
 
 
 def logits(output: Any) -> Tensor:
-    """Return the tensor to explain of a model's output: itself, its "logits" or "out", or its first tensor."""
+    """Return the tensor to explain of an output: itself, its "logits" or "out", or its first tensor."""
     if isinstance(output, Tensor):
         return output
     if isinstance(output, Mapping):

@@ -28,7 +28,8 @@ class Attribution:
     """The explanation of one batch.
 
     relevance: shaped like the inputs, (N, *input), or (N, K, *input) for K targets; structured like them.
-    output: (N, classes) the model's output. target: (N,) or (N, K) explained classes; -1 for a computed value.
+    output: (N, classes) the model's output. target: (N,) or (N, K) explained classes; -1 for a computed
+    value.
     layers: relevance of the layers asked for, by name. coverage: how every operation was treated.
     """
 

@@ -80,8 +80,8 @@ class RuleSpec(PluginSpec):
     """A rule, in group backlight.rules.
 
     takes: kinds of operation the rule is written for (see core.composite.KINDS), or "affine".
-    gradient: whether it modifies a gradient rather than sharing relevance; a composite of it alone then leaves every
-        other operation its plain gradient.
+    gradient: whether it modifies a gradient rather than sharing relevance; a composite of it alone then
+        leaves every other operation its plain gradient.
     conserves: what keeps relevance in from equalling relevance out: "exactly", "up to epsilon and bias" …
     """
 

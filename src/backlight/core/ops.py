@@ -1,4 +1,4 @@
-"""Operations as rules see them: where one ran, what went in and out, its linear map and the map's transpose."""
+"""Operations as rules see them: where one ran, what went in and out, its linear map and its transpose."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Call:
 class Derived:
     """Tensors derived from parameters (merged, clipped, squared …), made once per explained model.
 
-    A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an entry
-    keeps its sources alive, so that a storage is never mistaken for a later one at its address. Versions tell
-    a parameter that was changed in place (but not behind torch's back, through `.data`).
+    A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an
+    entry keeps its sources alive, so that a storage is never mistaken for a later one at its address.
+    Versions tell a parameter that was changed in place (but not behind torch's back, through `.data`).
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Derived:
         return found[2]
 
     def sweep(self) -> None:
-        """Forget what was not used since the last sweep, such as values from weights made anew for each batch."""
+        """Forget what was not used since the last sweep, as what came of weights made anew for a batch."""
         self._entries = {key: entry for key, entry in self._entries.items() if key in self._used}
         self._used = set()
 
@@ -168,11 +168,12 @@ class ConvolutionMap:
 
 @dataclass
 class Op:
-    """An executed operation: detached inputs and output, and the vector-Jacobian product of the operation itself.
+    """An executed operation: detached inputs and output, and its own vector-Jacobian product.
 
-    derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this execution,
-    shared by all targets. arguments: the call's arguments by name, for kinds whose rules need them
-    (normalisation, softmax, max-pool). origins: for products, which operation made each input (see core.lineage).
+    derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this
+    execution, shared by all targets. arguments: the call's arguments by name, for kinds whose rules need them
+    (normalisation, softmax, max-pool). origins: for products, which operation made each input (see
+    core.lineage).
     """
 
     site: Site
@@ -270,7 +271,7 @@ class AffineOp(Op):
 
     @property
     def negative_part(self) -> Tensor:
-        """x⁺·W⁻ + x⁻·W⁺ + b⁻: the sum of all negative contributions; what the positive ones leave of the output."""
+        """x⁺·W⁻ + x⁻·W⁺ + b⁻: the sum of all negative contributions, what is left of the output."""
         if self.non_negative_input:
             made: Tensor = self.remember(
                 "negative part", lambda: (self.output - self.positive_part).clamp(max=0)
@@ -291,7 +292,7 @@ class AffineOp(Op):
         return total if term is None else total + (term.clamp(min=0) if sign > 0 else term.clamp(max=0))
 
     def without(self, parameters: tuple[str, ...]) -> AffineOp:
-        """Return the operation with the named parameters ("weight", "bias") taken as zero and its output then."""
+        """Return the operation with the named parameters ("weight", "bias") taken as zero."""
         if "weight" not in parameters and ("bias" not in parameters or self.bias is None):
             return self
         key = f"without {parameters}"
@@ -322,7 +323,7 @@ def stabilize(z: Tensor, epsilon: float, how: Stabiliser = "sign") -> Tensor:
     if epsilon == 0:
         return z
     # A zero-dimensional tensor of z's own type: as a Python number, it would be rounded to float32.
-    # copysign takes -0 for negative; a sum is -0 only where every contribution is zero, and so is its relevance.
+    # copysign takes -0 for negative; a sum is -0 only where every contribution, so every share, is zero.
     size = z.new_full((), epsilon)
     if how == "clip":
         return torch.where(z.abs() < size, torch.copysign(size, z), z)

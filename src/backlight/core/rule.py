@@ -33,6 +33,6 @@ class Rule(ABC):
 
 
 def rule(name: str, **parameters: Any) -> Rule:
-    """Build an installed rule by name, e.g. `rule("gamma", gamma=0.25)`; PluginError if name or parameter is unknown."""
+    """Build an installed rule by name, e.g. `rule("gamma", gamma=0.25)`; PluginError for what is unknown."""
     built: Rule = registry().create("rule", name, **parameters)
     return built

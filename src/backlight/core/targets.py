@@ -1,7 +1,7 @@
 """What to explain of a model's output: the predicted class, a class, the best few, all, a contrast, a value.
 
-Whatever is meant becomes weights w (N, K, *output): target k explains the value v = sum(w_k · output), and LRP
-starts from w_k ⊙ output, which sums to v; a gradient starts from w_k.
+Whatever is meant becomes weights w (N, K, *output): target k explains the value v = sum(w_k · output), and
+LRP starts from w_k ⊙ output, which sums to v; a gradient starts from w_k.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Contrast:
 
 
 Target = None | int | str | Tensor | Sequence[int] | Contrast | Callable[[Tensor], Tensor]
-"""None or "predicted"; "true" (with labels); a class; (N,) classes; K classes: a sequence, (N, K), "top-3", "all";
-"contrastive" or Contrast(target); a function of the output that returns classes, or differentiable values, (N,)
-or (N, K).
+"""None or "predicted"; "true" (with labels); a class; (N,) classes; K classes: a sequence, (N, K), "top-3",
+"all"; "contrastive" or Contrast(target); a function of the output that returns classes, or differentiable
+values, (N,) or (N, K).
 """
 
 

@@ -7,16 +7,8 @@ import torch
 
 from backlight import rule
 from backlight.core.errors import PluginError
-from dense import LAYERS, check, every_layer, minus, plus, quiet, relevance, st
-
-
-def formula(x, w, b, r, alpha=2.0, beta=1.0):
-    up = r / st(plus(x) @ plus(w) + minus(x) @ minus(w) + plus(b))
-    total = plus(x) @ minus(w) + minus(x) @ plus(w) + minus(b)
-    down = r / torch.where(total > 0, 1.0, torch.where(total == 0, 1e-6, total - 1e-6))
-    agree = plus(x) * (up @ plus(w).T) + minus(x) * (up @ minus(w).T)
-    oppose = plus(x) * (down @ minus(w).T) + minus(x) * (down @ plus(w).T)
-    return alpha * agree - beta * oppose
+from dense import LAYERS, check, every_layer, quiet, relevance
+from formulas import alphabeta as formula
 
 
 @every_layer

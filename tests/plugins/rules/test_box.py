@@ -8,12 +8,8 @@ from torch import nn
 
 from backlight import rule
 from backlight.core.errors import EngineError
-from dense import check, every_layer, minus, plus, relevance, st
-
-
-def formula(x, w, b, r, low, high):
-    s = r / st(x @ w - low @ plus(w) - high @ minus(w))
-    return x * (s @ w.T) - low * (s @ plus(w).T) - high * (s @ minus(w).T)
+from dense import check, every_layer, relevance
+from formulas import box as formula
 
 
 @every_layer

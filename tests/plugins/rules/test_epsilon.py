@@ -6,21 +6,19 @@ import pytest
 import torch
 
 from backlight import rule
-from dense import LAYERS, check, every_layer, quiet, relevance, st
+from dense import LAYERS, check, every_layer, quiet, relevance
+from formulas import epsilon as formula
 
 
 @every_layer
 def test_equals_its_formula(case, bias, sign):
-    check(rule("epsilon"), lambda x, w, b, r: x * ((r / st(x @ w + b)) @ w.T), case, bias, sign)
+    check(rule("epsilon"), formula, case, bias, sign)
 
 
 @every_layer
 def test_without_bias(case, bias, sign):
-    check(
-        rule("epsilon", zero_params=("bias",), epsilon=1e-3),
-        lambda x, w, b, r: x * ((r / st(x @ w, 1e-3)) @ w.T),
-        case, bias, sign,
-    )  # fmt: skip
+    chosen = rule("epsilon", zero_params=("bias",), epsilon=1e-3)
+    check(chosen, lambda x, w, b, r: formula(x, w, 0 * b, r, 1e-3), case, bias, sign)
 
 
 @quiet

@@ -6,17 +6,8 @@ import pytest
 import torch
 
 from backlight import rule
-from dense import LAYERS, check, every_layer, minus, plus, quiet, relevance, st
-
-
-def formula(x, w, b, r, gamma=0.25):
-    z = x @ w + b
-    p, n = w + gamma * plus(w), w + gamma * minus(w)
-    up = plus(x) @ p + minus(x) @ n + b + gamma * plus(b)
-    low = plus(x) @ n + minus(x) @ p + b + gamma * minus(b)
-    s1 = torch.where(z > 0, r / st(up), 0.0)
-    s2 = torch.where(z < 0, r / st(low), 0.0)
-    return plus(x) * (s1 @ p.T + s2 @ n.T) + minus(x) * (s1 @ n.T + s2 @ p.T)
+from dense import LAYERS, check, every_layer, quiet, relevance
+from formulas import gamma as formula
 
 
 @every_layer

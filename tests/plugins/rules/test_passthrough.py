@@ -13,9 +13,9 @@ ACTIVATIONS = {
     **{
         name: getattr(nn, name)()
         for name in (
-            "ReLU", "ReLU6", "Hardtanh", "LeakyReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Hardswish",
-            "Softplus", "Softsign", "Softshrink", "Hardshrink", "Tanhshrink", "RReLU", "PReLU", "LogSigmoid",
-            "Sigmoid", "Hardsigmoid", "Tanh",
+            "ReLU", "ReLU6", "Hardtanh", "LeakyReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish",
+            "Hardswish", "Softplus", "Softsign", "Softshrink", "Hardshrink", "Tanhshrink", "RReLU", "PReLU",
+            "LogSigmoid", "Sigmoid", "Hardsigmoid", "Tanh",
         )
     },
     **{f"{n} inplace": getattr(nn, n)(inplace=True) for n in ("ReLU", "ReLU6", "ELU", "SiLU", "Hardswish")},

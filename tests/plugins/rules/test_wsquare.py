@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-
 from backlight import rule
-from dense import check, every_layer, st
-
-
-def formula(x, w, b, r):
-    return (r / st(torch.ones_like(x) @ w**2 + b**2)) @ (w**2).T
+from dense import check, every_layer
+from formulas import wsquare as formula
 
 
 @every_layer

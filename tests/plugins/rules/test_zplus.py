@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from backlight import rule
-from dense import check, every_layer, minus, plus, st
-
-
-def formula(x, w, b, r):
-    s = r / st(plus(x) @ plus(w) + minus(x) @ minus(w) + plus(b))
-    return plus(x) * (s @ plus(w).T) + minus(x) * (s @ minus(w).T)
+from dense import check, every_layer
+from formulas import zplus as formula
 
 
 @every_layer

@@ -54,9 +54,9 @@ def command(
 ) -> None:
     """Show the rule that takes each operation of MODEL, its share of the relevance and what leaks there.
 
-    MODEL is a torchvision model, timm/NAME, package.module:factory or file.py:factory. Shares are in percent of
-    the explained output; relevance leaks to the bias, to constant summands, to the stabiliser, or is dropped
-    where a rule hands it to nobody. Everything is computed in float64.
+    MODEL is a torchvision model, timm/NAME, package.module:factory or file.py:factory. Shares are in percent
+    of the explained output; relevance leaks to the bias, to constant summands, to the stabiliser, or is
+    dropped where a rule hands it to nobody. Everything is computed in float64.
     """
     import torch
 

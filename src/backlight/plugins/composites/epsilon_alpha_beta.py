@@ -1,4 +1,4 @@
-"""Epsilon-alpha2-beta1 composites (Kohlbrenner et al. 2020): convolutions by alpha-beta, dense layers by epsilon."""
+"""Epsilon-alpha2-beta1 composites (Kohlbrenner et al. 2020): alpha-beta, dense layers by epsilon."""
 
 from __future__ import annotations
 

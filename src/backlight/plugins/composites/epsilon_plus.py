@@ -19,7 +19,7 @@ def epsilon_plus(epsilon: float = 1e-6) -> Composite:
 
 
 def epsilon_plus_flat(epsilon: float = 1e-6) -> Composite:
-    """Explain the first layer in execution order by flat, later convolutions by z-plus, dense layers by epsilon."""
+    """Explain the first layer in execution order by flat, later ones as epsilon-plus does."""
     first = Entry.of("flat", Match(kind="affine", position=0), epsilon=epsilon)
     return Composite((first, *epsilon_plus(epsilon).entries), "epsilon-plus-flat")
 

@@ -1,7 +1,7 @@
 """Occlusion (Zeiler & Fergus 2014): how much the output drops when a window is covered.
 
-R(pixel) = mean, over the windows that cover it, of f(x) − f(x with the window covered). All channels are covered
-together; each gets the same share, so that the sum over channels is the drop.
+R(pixel) = mean, over the windows that cover it, of f(x) − f(x with the window covered). All channels are
+covered together; each gets the same share, so that the sum over channels is the drop.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """RISE (Petsiuk et al. 2018): the mean of random masks, weighted by the output they leave.
 
 R = 1 / (p·M) · Σ over masks m of f(x ⊙ m) · m.  A mask is a coarse random grid, cells on with probability p,
-enlarged bilinearly and shifted by up to a cell. All samples share the masks. The sum over channels is the paper's
-saliency.
+enlarged bilinearly and shifted by up to a cell. All samples share the masks. The sum over channels is the
+paper's saliency.
 """
 
 from __future__ import annotations

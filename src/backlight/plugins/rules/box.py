@@ -57,7 +57,7 @@ class Box(Rule):
         channels = op.input.shape[axis]
         if bound.shape != (channels,):
             raise EngineError(
-                f"box rule at {op.site}: {name} has {tuple(bound.shape)} values, expected one or {channels} (channels)"
+                f"box rule at {op.site}: {name} has {tuple(bound.shape)} values, expected one or {channels}"
             )
         return op.map.on_inputs(bound)
 

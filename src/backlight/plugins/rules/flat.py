@@ -28,7 +28,7 @@ class Flat(Rule):
     stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
-        """Return the box-filtered, channel-summed relevance; the denominator is computed once per input shape."""
+        """Return the box-filtered, channel-summed relevance; the denominator is made once per input shape."""
         if not isinstance(op.map, ConvolutionMap) or op.map.transposed:
             ones = op.derive("ones", torch.ones_like)
             return op.transpose(self._share(relevance, self._fan_in(op, ones, 1)), ones)

@@ -1,12 +1,12 @@
-"""Generalised LRP-gamma (Montavon et al. 2019; Andéol et al. 2021): favour contributions of the output's own sign.
+"""Generalised LRP-gamma (Montavon et al. 2019; Andéol et al. 2021): favour what agrees with z's sign.
 
 With P = W + γW⁺ and N = W + γW⁻:
     s₁ = 1[z>0] · R / st(x⁺·P + x⁻·N + b + γb⁺),  s₂ = 1[z<0] · R / st(x⁺·N + x⁻·P + b + γb⁻)
     R_x = x⁺ ⊙ s₁ᵀP + x⁻ ⊙ s₁ᵀN + x⁺ ⊙ s₂ᵀN + x⁻ ⊙ s₂ᵀP
 An output that is exactly zero hands nothing back.
 
-Because x⁺W⁺ + x⁻W⁻ = (x·W + |x|·|W|) / 2, the two denominators need one extra map forward, z̃ = |x|·|W|, and the
-numerators two maps back:  (1 + γ/2) · x ⊙ (s₁+s₂)ᵀW + (γ/2) · |x| ⊙ (s₁−s₂)ᵀ|W|.
+Because x⁺W⁺ + x⁻W⁻ = (x·W + |x|·|W|) / 2, the two denominators need one extra map forward, z̃ = |x|·|W|, and
+the numerators two maps back:  (1 + γ/2) · x ⊙ (s₁+s₂)ᵀW + (γ/2) · |x| ⊙ (s₁−s₂)ᵀ|W|.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Gamma(Rule):
     zero_params: tuple[str, ...] = ()
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
-        """Return relevance; one map back when no input is negative and no negative output carries relevance."""
+        """Return relevance; one map back if no input is negative and no negative output has relevance."""
         op = op.without(self.zero_params)
         s1, s2 = self._shares(op, relevance)
         if op.non_negative_input:

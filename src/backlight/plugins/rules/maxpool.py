@@ -1,4 +1,4 @@
-"""Sharing relevance of a max-pooling window like average pooling does (Bach et al. 2015), instead of to the winner.
+"""Sharing relevance of a max-pooling window like average pooling does (Bach et al. 2015).
 
 R_x = x ⊙ A(R / st(Aᵀx)),  Aᵀ the sum over each window, padding excluded.
 """

@@ -1,4 +1,4 @@
-"""Proportional rule for parameter-free linear operations: R_x = x ⊙ VJP(R / st(op(x))). Sums, means, average pools."""
+"""Proportional rule for sums, means and the like, linear without weights: R_x = x ⊙ VJP(R / st(op(x)))."""
 
 from __future__ import annotations
 

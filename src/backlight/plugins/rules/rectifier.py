@@ -17,6 +17,7 @@ from backlight.core.hookspecs import RuleSpec, hookimpl
 from backlight.core.ops import Op
 from backlight.core.rule import Rule
 
+
 @final
 @dataclass(frozen=True)
 class Deconvnet(Rule):
