@@ -89,7 +89,9 @@ def incumbent(model: nn.Module, composite: str) -> Callable[[Tensor, Tensor], Te
 
     def explain(images: Tensor, target: Tensor) -> Tensor:
         def seed(output: Tensor) -> Tensor:
-            return torch.zeros_like(output).scatter_(1, target[:, None], output.detach().gather(1, target[:, None]))
+            return torch.zeros_like(output).scatter_(
+                1, target[:, None], output.detach().gather(1, target[:, None])
+            )
 
         with Gradient(model=model, composite=made) as attributor:
             return attributor(images, seed)[1]
@@ -174,7 +176,10 @@ def compare(name: str, options: argparse.Namespace) -> None:
         other, error = "–", "–"
         if (rival := f"zennit {key}") in runs:
             theirs = statistics.median(t / g for t, g in zip(times[rival], times["gradient"], strict=True))
-            other, error = f"{theirs:.2f} ({theirs / ratio:.1f}x ours)", f"{difference(name, key, options):.1e}"
+            other, error = (
+                f"{theirs:.2f} ({theirs / ratio:.1f}x ours)",
+                f"{difference(name, key, options):.1e}",
+            )
         bound = BOUNDS.get(key, float("nan"))
         memory = peak(run, options.device) / base
         verdict = "met" if ratio <= bound else "MISSED"

@@ -46,7 +46,7 @@ _LINEAR = {
 }
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_CONSTANTS = ("class_token", "cls_token", "dist_token", "reg_token", "beta")
+_CONSTANTS = ("class_token", "cls_token", "dist_token", "reg_token", "pos_emb")
 
 TIMM = (
     "convmixer_768_32 mixer_s32_224 resmlp_12_224 gmixer_12_224 poolformer_s12 edgenext_xx_small nfnet_f0 repvgg_a0 "
@@ -105,7 +105,7 @@ def calibrate(model: nn.Module, images: Tensor, biases: bool = False) -> None:
     """Give random weights a realistic scale, and zero whatever acts as a bias unless `biases`."""
     for name, parameter in model.named_parameters():
         last = name.rsplit(".", 1)[-1]
-        if not biases and (last.endswith("bias") or last in _CONSTANTS or "pos_embed" in name):
+        if not biases and (last.endswith(("bias", "beta")) or any(c in name for c in _CONSTANTS)):
             parameter.zero_()
         elif "layer_scale" in name or last in ("gamma", "gamma_1", "gamma_2", "gamma1", "gamma2", "gamma3"):
             parameter.fill_(1.0)

@@ -22,6 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from backlight.core.canonizer import Canonizer
 from backlight.core.composite import Composite
 from backlight.core.coverage import Audited, Covered, Treatment
+from backlight.core.eager import uncompiled
 from backlight.core.errors import EngineError, unknown
 from backlight.core.functions import (
     FUNCTIONS,
@@ -156,7 +157,10 @@ class Plan:
     @classmethod
     def of(cls, model: nn.Module, composite: Composite, canonizers: Sequence[tuple[str, Canonizer]]) -> Plan:
         """Build the rules and keep the canonizers that apply to the model."""
-        paths = {id(m): (path, type(m).__name__) for path, m in model.named_modules()}
+        paths = {
+            id(m): (path.replace("_orig_mod.", ""), type(m).__name__)  # the wrapper that torch.compile puts on
+            for path, m in model.named_modules()
+        }
         used = tuple((name, c) for name, c in canonizers if c.applies(model))
         return cls(composite, tuple(entry.build() for entry in composite.entries), used, paths)
 
@@ -578,10 +582,10 @@ def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor) -> None:
 
 
 def hidden_modules(model: nn.Module) -> list[Covered]:
-    """Return the modules whose operations cannot be seen: scripted, traced or compiled."""
+    """Return the modules whose operations cannot be seen: scripted or traced."""
     found = []
     for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule) or type(module).__name__ == "OptimizedModule":
+        if isinstance(module, torch.jit.ScriptModule):
             found.append(
                 Covered(Site(type(module).__name__, "hidden", path, type(module).__name__, -1), "hidden")
             )
@@ -595,7 +599,7 @@ def evaluation(model: nn.Module) -> Iterator[None]:
     for module in training:
         module.training = False
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with uncompiled(), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:
         for module in training:
