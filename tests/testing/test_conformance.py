@@ -50,17 +50,13 @@ def test_the_whole_suite_on_a_good_third_party(install, kind):
 
 
 def test_a_distribution_without_plugins_is_named():
-    with pytest.raises(
-        PluginError, match="unknown distribution with plugins 'backlit'; did you mean 'backlight'"
-    ):
+    with pytest.raises(PluginError, match="plugins 'backlit'; did you mean 'backlight'"):
         conformance("backlit")
 
 
 def test_a_specimen_of_nothing_is_named(install):
     install("good")
-    with pytest.raises(
-        PluginError, match="backlight-good has no 'rule' 'absolut', for which there is a specimen"
-    ):
+    with pytest.raises(PluginError, match="has no 'rule' 'absolut', for which there is"):
         conformance("backlight-good", {("rule", "absolut"): Specimen()})
 
 

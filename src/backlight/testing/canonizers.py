@@ -13,7 +13,7 @@ from backlight.core.explainer import Attribution, Explainer
 from backlight.core.hookspecs import CompositeSpec
 from backlight.core.registry import registry
 from backlight.testing.nets import attending, fused, normalised, plain, recurrent
-from backlight.testing.require import failing_as, require
+from backlight.testing.require import ConformanceError, failing_as, require
 from backlight.testing.residue import check_nothing_left
 from backlight.testing.subject import Subject
 
@@ -45,7 +45,7 @@ def check_effect(subject: Subject) -> None:
     for _, model, x in _models(subject.specimen.models or FAMILIES):
         if _rewritten(model, x, [subject.build()]):
             return
-    raise AssertionError(
+    raise ConformanceError(
         f"{subject} rewrote no operation of any model it was shown, so nothing of it has been tested; pass a "
         "Specimen with `models` of its family"
     )

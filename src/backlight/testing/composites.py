@@ -11,7 +11,7 @@ from backlight.core.composite import Composite, composite
 from backlight.core.errors import RequestError
 from backlight.core.explainer import Explainer
 from backlight.testing.nets import attending, normalised, plain
-from backlight.testing.require import failing_as, require
+from backlight.testing.require import ConformanceError, failing_as, require
 from backlight.testing.residue import check_nothing_left
 from backlight.testing.subject import Subject
 
@@ -22,7 +22,7 @@ def check_round_trip(subject: Subject) -> None:
     try:
         back = composite(made.to_dict())
     except RequestError as error:
-        raise AssertionError(f"{subject} cannot be written to a file: {error}; name its rules") from error
+        raise ConformanceError(f"{subject} cannot be written to a file: {error}; name its rules") from error
     require(back == made, f"{subject} is another after writing and reading: {back} instead of {made}")
 
 

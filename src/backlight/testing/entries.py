@@ -11,6 +11,7 @@ from typing import Any
 
 from backlight.core.hookspecs import Kind, PluginSpec
 from backlight.core.registry import registry
+from backlight.testing.require import ConformanceError, require
 
 CONTRACTS: Mapping[Kind, str] = {
     "rule": "backlight.core.rule:Rule",
@@ -40,9 +41,7 @@ def check_registry_entry(kind: Kind, name: str, **parameters: Any) -> None:
     what = f"{kind} {name!r}"
     _check_description(what, spec)
     missing = [n for n in _required(spec) if n not in parameters]
-    _require(
-        not missing, f"{what} needs {', '.join(missing)}: give it defaults, or pass values to this check"
-    )
+    require(not missing, f"{what} needs {', '.join(missing)}: give it defaults, or pass values to this check")
     one = registry().create(kind, name, **parameters)
     other = registry().create(kind, name, **parameters)
     _check_type(what, kind, one)
@@ -53,9 +52,9 @@ def check_registry_entry(kind: Kind, name: str, **parameters: Any) -> None:
 
 def _check_description(what: str, spec: PluginSpec) -> None:
     problem = spec.problem()
-    _require(problem is None, f"{what}: {problem}")
+    require(problem is None, f"{what}: {problem}")
     generated = isinstance(spec.factory, type) and spec.summary.startswith(f"{spec.factory.__name__}(")
-    _require(
+    require(
         bool(spec.summary) and not generated,
         f"{what} says nowhere what it does: write a docstring; its first paragraph is shown in listings",
     )
@@ -70,27 +69,27 @@ def _required(spec: PluginSpec) -> list[str]:
 def _check_type(what: str, kind: Kind, value: Any) -> None:
     module, _, name = CONTRACTS[kind].partition(":")
     contract = getattr(importlib.import_module(module), name)
-    _require(
+    require(
         isinstance(value, contract), f"{what} builds a {type(value).__name__}: make it a subclass of {name}"
     )
     settings = getattr(value, "__dataclass_params__", None)
     frozen = settings is not None and settings.frozen
-    _require(frozen, f"{what}: decorate {type(value).__name__} with @dataclass(frozen=True)")
-    _require(
+    require(frozen, f"{what}: decorate {type(value).__name__} with @dataclass(frozen=True)")
+    require(
         not vars(value).keys() - {field.name for field in dataclasses.fields(value)},
         f"{what} keeps state beside its fields: {', '.join(vars(value))}",
     )
 
 
 def _check_equality(what: str, one: Any, other: Any) -> None:
-    _require(
+    require(
         one == other, f"{what}: two built alike differ; let the dataclass compare, and compare all fields"
     )
     try:
         same = hash(one) == hash(other)
     except TypeError as error:
-        raise AssertionError(f"{what} cannot be hashed ({error}): use tuples in place of lists") from error
-    _require(same, f"{what}: two built alike have different hashes; do not write __hash__ yourself")
+        raise ConformanceError(f"{what} cannot be hashed ({error}): use tuples in place of lists") from error
+    require(same, f"{what}: two built alike have different hashes; do not write __hash__ yourself")
 
 
 def _check_repr(what: str, value: Any) -> None:
@@ -99,10 +98,10 @@ def _check_repr(what: str, value: Any) -> None:
     try:
         rebuilt = eval(text, {"inf": float("inf"), "nan": float("nan"), **names})
     except Exception as error:
-        raise AssertionError(
+        raise ConformanceError(
             f"{what}: its repr {text} cannot be evaluated ({type(error).__name__}: {error})"
         ) from error
-    _require(rebuilt == value, f"{what}: its repr {text} builds something else; show all fields in it")
+    require(rebuilt == value, f"{what}: its repr {text} builds something else; show all fields in it")
 
 
 def _types(value: Any) -> Iterator[type]:
@@ -123,13 +122,8 @@ def _check_pickling(what: str, value: Any) -> None:
     try:
         copy = pickle.loads(pickle.dumps(value))
     except Exception as error:
-        raise AssertionError(
+        raise ConformanceError(
             f"{what} cannot be pickled ({type(error).__name__}: {error}): define its class, and those of its "
             "fields, at the top of a module"
         ) from error
-    _require(copy == value, f"{what} is another after pickling: keep everything in fields")
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise AssertionError(message)
+    require(copy == value, f"{what} is another after pickling: keep everything in fields")

@@ -19,7 +19,7 @@ from backlight.core.errors import BacklightError
 from backlight.core.pipeline import Pipeline
 from backlight.core.processor import Processor
 from backlight.testing import methods
-from backlight.testing.require import failing_as, require
+from backlight.testing.require import ConformanceError, failing_as, require
 from backlight.testing.samples import sample
 from backlight.testing.subject import Subject
 
@@ -115,7 +115,7 @@ def check_few_samples(subject: Subject) -> None:
             )
             continue
         except Exception as error:
-            raise AssertionError(
+            raise ConformanceError(
                 f"{subject} fails for n = {n} with {type(error).__name__}: {error}; return a result, "
                 "or raise a "
                 "RequestError that says how many samples are expected"
@@ -176,7 +176,7 @@ def _key(subject: Subject, processor: Processor) -> str:
 def _fields(subject: Subject, processor: Processor) -> dict[str, Any]:
     """Return the parameters by name: the fields, or what the factory of a pipeline takes."""
     if not isinstance(processor, Pipeline):
-        return processor.parameters()
+        return {field.name: getattr(processor, field.name) for field in dataclasses.fields(processor)}  # type: ignore[arg-type]
     parameters = inspect.signature(subject.spec.factory).parameters
     return {name: p.default for name, p in parameters.items()}
 

@@ -6,18 +6,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+class ConformanceError(AssertionError):
+    """A check found something to mend; told apart from assertions in the plugin itself."""
+
+
 def require(condition: bool, message: str) -> None:
-    """Raise AssertionError with the message unless the condition holds."""
+    """Raise ConformanceError with the message unless the condition holds."""
     if not condition:
-        raise AssertionError(message)
+        raise ConformanceError(message)
 
 
 @contextmanager
 def failing_as(message: str) -> Iterator[None]:
-    """Turn any exception inside into an AssertionError that begins with the message."""
+    """Turn any exception inside into a ConformanceError that begins with the message."""
     try:
         yield
-    except AssertionError:
+    except ConformanceError:
         raise
     except Exception as error:
-        raise AssertionError(f"{message} ({type(error).__name__}: {error})") from error
+        raise ConformanceError(f"{message} ({type(error).__name__}: {error})") from error

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backlight.core.errors import BacklightError
 from backlight.core.explainer import Explainer
-from backlight.testing.require import failing_as, require
+from backlight.testing.require import ConformanceError, failing_as, require
 from backlight.testing.trace import changed, snapshot
 
 NO_CLASS = 10**6
@@ -48,7 +48,7 @@ def _refused(what: str, run: Callable[[], Any]) -> None:
         run()
     except BacklightError:
         return
-    raise AssertionError(f"{what}: a target that does not exist was explained")
+    raise ConformanceError(f"{what}: a target that does not exist was explained")
 
 
 def _crash(model: nn.Module, run: Callable[[], Any]) -> None:
@@ -62,4 +62,4 @@ def _crash(model: nn.Module, run: Callable[[], Any]) -> None:
         return
     finally:
         handle.remove()
-    raise AssertionError("a model that crashed was explained")
+    raise ConformanceError("a model that crashed was explained")

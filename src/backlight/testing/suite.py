@@ -12,7 +12,7 @@ from backlight.core.errors import PluginError, unknown
 from backlight.core.hookspecs import Kind
 from backlight.core.registry import registry
 from backlight.testing.entries import check_registry_entry
-from backlight.testing.require import require
+from backlight.testing.require import ConformanceError, require
 from backlight.testing.subject import Specimen, Subject
 
 HOMES: Mapping[Kind, str] = {
@@ -49,9 +49,9 @@ class Case:
         )
         try:
             self.run(self.subject)
-        except AssertionError:
+        except ConformanceError:
             return
-        raise AssertionError(
+        raise ConformanceError(
             f"{self.subject} passes {self.check!r}, from which it is excused ({reason}); remove the excuse"
         )
 
