@@ -41,7 +41,7 @@ from backlight.core.ops import AffineOp, Call, DenseMap, Derived, LinearMap, Op,
 from backlight.core.rule import Rule
 
 _GET = "__get__"
-_MODULE_CALL: types.CodeType = nn.Module.__call__.__code__  # type: ignore[attr-defined]
+_MODULE_CALL: types.CodeType = nn.Module.__call__.__code__
 _SELF = _MODULE_CALL.co_varnames[0]
 _LOW = (torch.bfloat16, torch.float16)
 _LAZY = ("activation", "scale", "normalisation", "softmax")
@@ -74,7 +74,7 @@ class _Explained(torch.autograd.Function):
         return output.pop()  # handed over in a list: a tensor argument would come back as a view of itself
 
     @staticmethod
-    def backward(ctx: Any, *relevances: Tensor) -> Any:
+    def backward(ctx: Any, *relevances: Tensor | None) -> Any:
         (relevance,) = relevances
         op: Op = ctx.op
         if ctx.run.final:  # what the operation holds is free as soon as it has been explained
@@ -411,7 +411,8 @@ class Interceptor(TorchFunctionMode):
         )
         given = binder(*args, **kwargs)
         if given["weight"].requires_grad or (given["bias"] is not None and given["bias"].requires_grad):
-            return self._plain(function, "matmul", args, kwargs)
+            plain: Tensor = self._plain(function, "matmul", args, kwargs)
+            return plain
         signal: Tensor = given["input"]
         map_: LinearMap = DenseMap()
         if function.kind == "convolution":
@@ -509,7 +510,7 @@ class Interceptor(TorchFunctionMode):
                     rebuilt = whole.forward(whole.input)
                     verify(name, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
                 self.plan.verified.add((name, site.path))
-            result = _Explained.apply(self.run, op, before.rule, self.audit, [output], before.signal)
+            result: Tensor = _Explained.apply(self.run, op, before.rule, self.audit, [output], before.signal)
             self._producers[result] = _Producer(op, before.signal, before.rule)
             self.absorbed[given["input"]] = result
             return result
@@ -552,13 +553,13 @@ class Interceptor(TorchFunctionMode):
 
         Module hooks would tell too, but they would be a trace on the user's model and one more state to restore.
         """
-        frame = sys._getframe(1)
+        frame: types.FrameType | None = sys._getframe(1)
         while frame is not None:
             if frame.f_code is _MODULE_CALL:
                 found = self.plan.paths.get(id(frame.f_locals[_SELF]))
                 if found is not None:
                     return found
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         return "", "function"
 
     def _record(self, name: str, kind: str, treatment: Treatment) -> None:

@@ -116,11 +116,9 @@ def _table() -> dict[Callable[..., Any], Function]:
                 inplace = getattr(function, "__name__", "").startswith("__i")
                 functional = getattr(torch, name, function) if inplace else function
                 table[function] = Function(name, kind, functional, inplace)
-            functional = next(_spellings(name), None)
-            for function in (
-                f for f in _spellings(name + "_") if not name.startswith("__") and functional is not None
-            ):
-                table[function] = Function(name, kind, functional, inplace=True)
+            plain = next(_spellings(name), None)
+            if plain is not None and not name.startswith("__"):
+                table |= {f: Function(name, kind, plain, inplace=True) for f in _spellings(name + "_")}
     return table
 
 
