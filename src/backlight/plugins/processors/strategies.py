@@ -3,8 +3,10 @@
 A shortcut taken for half of a class is the first cut of the graph, one taken for a twentieth of it comes
 after the class's own variety. So the graph is cut into 2, 3, … parts (k-means on as many row-normalised
 eigenvectors, Ng et al. 2001), every part is a candidate, and the one with the largest contrast
-(contrast.py) to the rest of the class is kept. The result has two clusters for every class, which makes tau
-comparable between classes.
+(contrast.py) to the rest of the class is kept. That part is pure, but a cut follows strength as well as kind:
+it holds the maps that show the strategy most. So it is the core from which the strategy grows over all maps
+that show the same (_growing.py). The result has two clusters for every class, which makes tau comparable
+between classes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._growing import grown
 from backlight.plugins.processors.contrast import effects
 from backlight.plugins.processors.kmeans import KMeans
 
@@ -36,12 +39,16 @@ class Strategies(Processor):
 
     finest: most parts the graph is cut into (>= 2).
     smallest: least share of the samples that may be a strategy of their own, in (0, 0.5].
+    certainty: what a map's share of the strategy's density must reach to join the core, in [0.5, 1).
+    rounds: times that the strategy grows, each from the last (>= 0; 0 keeps the cut).
     starts: k-means restarts per scale, of which the best is kept.
     seed: of the starts; None takes the run's.
     """
 
     finest: int = 8
     smallest: float = 0.02
+    certainty: float = 0.9
+    rounds: int = 2
     starts: int = 5
     seed: int | None = None
 
@@ -51,9 +58,11 @@ class Strategies(Processor):
     def __post_init__(self) -> None:
         if self.finest < 2 or not 0 < self.smallest <= 0.5 or self.starts < 1:
             raise RequestError(f"{self}: expected finest >= 2, smallest in (0, 0.5] and starts >= 1")
+        if not 0.5 <= self.certainty < 1 or self.rounds < 0:
+            raise RequestError(f"{self}: expected certainty in [0.5, 1) and rounds >= 0")
 
     def __call__(self, *, features: Array, embedding: Array) -> dict[str, Any]:
-        """Return the part with the largest contrast over all scales."""
+        """Return the part with the largest contrast over all scales, grown."""
         n = len(embedding)
         least = max(4, int(np.ceil(self.smallest * n)))
         parts: list[tuple[int, Array]] = []
@@ -68,6 +77,8 @@ class Strategies(Processor):
             return {"labels": np.zeros(n, np.int32), "scale": 1}
         # A finer cut that leaves a part as it was changes its contrast by rounding only: the coarsest counts.
         scale, inside = parts[int(np.argmax(contrast >= contrast.max() * (1 - 1e-6)))]
+        for _ in range(self.rounds):
+            inside = grown(features, inside, self.certainty, least)
         return {"labels": inside.astype(np.int32), "scale": scale}
 
 

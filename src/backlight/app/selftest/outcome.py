@@ -1,0 +1,138 @@
+"""The self-test's figures: a CSV table, a verdict in words, scatter plots of clean against poisoned."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from backlight.app.selftest.trial import LEARNT, Seen, Trial
+
+MEASURES = ("accuracy", "inverse", "tau", "contrast", "found", "f1", "suspicious_f1", "knn")
+
+_SIZE, _MARGIN, _COLOURS = 360, 52, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+
+
+class Verdict(NamedTuple):
+    """Means over the trials whose network learnt the artefact, and the largest `found` of all controls.
+
+    ranked: share of these trials whose poisoned network has the larger contrast and tau, respectively.
+    """
+
+    learnt: int
+    trials: int
+    found: float
+    f1: float
+    suspicious_f1: float
+    control_found: float
+    by_contrast: float
+    by_tau: float
+
+    @property
+    def would_find(self) -> bool:
+        """Say whether this pipeline would have found the artefact: most of it, and nothing in controls."""
+        return self.learnt > 0 and self.found >= 0.75 and self.f1 >= 0.8 and self.control_found <= 0.01
+
+
+def verdict(trials: Sequence[Trial]) -> Verdict:
+    """Sum the trials up."""
+    learnt = [t for t in trials if t.learnt]
+
+    def mean(values: list[float]) -> float:
+        return float(np.mean(values)) if values else float("nan")
+
+    return Verdict(
+        learnt=len(learnt),
+        trials=len(trials),
+        found=mean([t.poisoned.found for t in learnt]),
+        f1=mean([t.poisoned.f1 for t in learnt]),
+        suspicious_f1=mean([t.poisoned.suspicious_f1 for t in learnt]),
+        control_found=max((t.clean.found for t in trials), default=float("nan")),
+        by_contrast=mean([float(t.poisoned.contrast > t.clean.contrast) for t in learnt]),
+        by_tau=mean([float(t.poisoned.tau > t.clean.tau) for t in learnt]),
+    )
+
+
+def sentence(summary: Verdict) -> str:
+    """Say in words whether the pipeline would have found the artefact."""
+    if not summary.learnt:
+        return (
+            f"No network learnt the artefact (none lost more than {LEARNT:.2f} accuracy by inverse "
+            "poisoning): there was nothing to find. Try more epochs or a stronger artefact."
+        )
+    word = "would have found" if summary.would_find else "would have missed part of"
+    return (
+        f"This pipeline {word} the artefact: {summary.learnt} of {summary.trials} networks learnt it, mean "
+        f"found {summary.found:.2f}, F1 {summary.f1:.2f}; "
+        f"found on controls at most {summary.control_found:.2f}."
+    )
+
+
+def table(trials: Sequence[Trial]) -> str:
+    """Return CSV with one row per trial and network."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["victim", "other", "artefact", "seed", "maps", "network", *MEASURES, "drop", "learnt"])
+    for trial in trials:
+        for network, seen in (("clean", trial.clean), ("poisoned", trial.poisoned)):
+            figures = [f"{getattr(seen, name):.4f}" for name in MEASURES]
+            setting = [trial.victim, trial.other, trial.artefact, trial.seed, trial.maps, network]
+            writer.writerow([*setting, *figures, f"{trial.drop:.4f}", trial.learnt])
+    return text.getvalue()
+
+
+def scatter(trials: Sequence[Trial], measure: str, title: str) -> str:
+    """Return an SVG of one measure, clean network on the x axis against poisoned on the y axis."""
+    points = [(_value(t.clean, measure), _value(t.poisoned, measure), t) for t in trials]
+    values = [v for x, y, _ in points for v in (x, y)] or [0.0, 1.0]
+    low, high = _limits(values)
+    span = _SIZE - 2 * _MARGIN
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return _MARGIN + span * (x - low) / (high - low), _SIZE - _MARGIN - span * (y - low) / (high - low)
+
+    (left, bottom), (right, top) = place(low, low), place(high, high)
+    colours = {
+        a: _COLOURS[i % len(_COLOURS)] for i, a in enumerate(dict.fromkeys(t.artefact for t in trials))
+    }
+    frame = f'viewBox="0 0 {_SIZE} {_SIZE}" width="{_SIZE}" height="{_SIZE}"'
+    drawn = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {frame} font-family="sans-serif" font-size="11">',
+        f'<rect width="{_SIZE}" height="{_SIZE}" fill="white"/>',
+        f'<text x="{_SIZE / 2}" y="20" text-anchor="middle" font-size="13">{escape(title)}</text>',
+        f'<rect x="{left}" y="{top}" width="{span}" height="{span}" fill="none" stroke="#888"/>',
+        f'<line x1="{left}" y1="{bottom}" x2="{right}" y2="{top}" stroke="#aaa" stroke-dasharray="4 3"/>',
+        f'<text x="{_SIZE / 2}" y="{_SIZE - 14}" text-anchor="middle">clean</text>',
+        f'<text transform="translate(14 {_SIZE / 2}) rotate(-90)" text-anchor="middle">poisoned</text>',
+    ]
+    for value in np.linspace(low, high, 5):
+        x, y = place(value, value)
+        drawn.append(f'<text x="{x:.1f}" y="{bottom + 14}" text-anchor="middle">{value:.3g}</text>')
+        drawn.append(f'<text x="{left - 5}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    for x, y, trial in points:
+        px, py = place(x, y)
+        name = escape(f"{trial.victim}, {trial.artefact}, seed {trial.seed}: {x:.3g} -> {y:.3g}")
+        drawn.append(
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" fill="{colours[trial.artefact]}" fill-opacity=".75">'
+            f"<title>{name}</title></circle>"
+        )
+    for number, (artefact, colour) in enumerate(colours.items()):
+        x, y = left + 8, top + 14 + 15 * number
+        drawn.append(f'<circle cx="{x + 4}" cy="{y - 4}" r="4" fill="{colour}"/>')
+        drawn.append(f'<text x="{x + 12}" y="{y}">{escape(artefact)}</text>')
+    return "\n".join([*drawn, "</svg>", ""])
+
+
+def _value(seen: Seen, measure: str) -> float:
+    value = float(getattr(seen, measure))
+    return value if np.isfinite(value) else 0.0
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    room = 0.08 * (high - low) or 0.1
+    return low - room, high + room
