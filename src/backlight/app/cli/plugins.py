@@ -1,4 +1,4 @@
-"""`backlight plugins`: what is installed, from metadata unless asked to load; `check` vets one plugin."""
+"""`backlight plugins`: what is installed, from metadata; `check` vets a plugin, `new` writes a package."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -63,6 +64,34 @@ def check(name: str, kind: Kind | None) -> None:
         if position:
             click.echo()
         _describe(entry)
+
+
+@command.command("new")
+@click.option("--name", prompt="Name of the package, such as 'my-rule'", help="Name of package and plugins.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="rule, canonizer, processor or panel; may be repeated.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder to write; ./NAME by default."
+)
+def new(name: str, kinds: tuple[str, ...], out: Path | None) -> None:
+    """Write a new plugin package, complete with tests.
+
+    Asks for what is not given. The folder must not exist yet.
+    """
+    from backlight.app.scaffold.new import KINDS, NewPackage, parse_kinds, write_package
+
+    asked = kinds or (click.prompt(f"Kinds of plugin ({', '.join(KINDS)})", default="rule"),)
+    folder = out or Path(name)
+    files = write_package(NewPackage(name, parse_kinds(asked)), folder)
+    click.echo(f"wrote {len(files)} files into {folder}:")
+    for file in files:
+        click.echo(f"  {file}")
+    click.echo(f"next: cd {folder} && pip install -e '.[test]' && backlight plugins check {name} && pytest")
 
 
 def _describe(entry: Entry) -> None:

@@ -1,0 +1,1 @@
+"""Writes a new plugin package from templates; see new.py."""
