@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from backlight import attribute, composite, rule
-from backlight.core.composite import BASE, KINDS, Composite, Entry, Match
+from backlight.core.composite import AFFINE, BASE, KINDS, Composite, Entry, Match
 from backlight.core.errors import RequestError
 from backlight.core.ops import Site
 from backlight.core.rule import Rule
@@ -161,26 +161,31 @@ class TestPrecedence:
         assert rules_of(_Backwards().double(), mine)["middle"] == "Gamma"
 
 
-ENTRIES = st.builds(
-    lambda match, chosen: Entry.of(chosen[0], match, **chosen[1]),
-    st.builds(
+def matchers(*kinds):
+    return st.builds(
         Match,
-        kind=st.sampled_from((None, "affine", *KINDS)),
+        kind=st.sampled_from((None, *kinds)),
         module=st.none() | st.text(min_size=1),
         name=st.none() | st.text(min_size=1),
         regex=st.none() | st.sampled_from(("layer[0-9]+", ".*", "a|b")),
         position=st.none() | st.integers(-5, 5),
+    )
+
+
+LAYER_RULES = st.one_of(
+    st.tuples(st.just("epsilon"), st.fixed_dictionaries({}, optional={"epsilon": st.floats(0, 1)})),
+    st.tuples(st.just("gamma"), st.fixed_dictionaries({"gamma": st.floats(0, 9)})),
+    st.tuples(
+        st.just("box"),
+        st.fixed_dictionaries({"low": st.floats(-9, 0) | st.lists(st.floats(-9, 0), min_size=1)}),
     ),
-    st.one_of(
-        st.tuples(st.just("epsilon"), st.fixed_dictionaries({}, optional={"epsilon": st.floats(0, 1)})),
-        st.tuples(st.just("gamma"), st.fixed_dictionaries({"gamma": st.floats(0, 9)})),
-        st.tuples(
-            st.just("box"),
-            st.fixed_dictionaries({"low": st.floats(-9, 0) | st.lists(st.floats(-9, 0), min_size=1)}),
-        ),
-        st.tuples(st.just("epsilon"), st.fixed_dictionaries({"zero_params": st.just(("bias",))})),
-        st.tuples(st.sampled_from(["pass", "flat", "norm", "half", "z-plus"]), st.just({})),
-    ),
+    st.tuples(st.just("epsilon"), st.fixed_dictionaries({"zero_params": st.just(("bias",))})),
+    st.tuples(st.sampled_from(["flat", "z-plus", "alpha-beta", "w-square"]), st.just({})),
+)
+OTHER_RULES = st.tuples(st.sampled_from(["pass", "norm", "half", "gate"]), st.just({}))
+ENTRIES = st.one_of(
+    st.builds(lambda m, r: Entry.of(r[0], m, **r[1]), matchers("affine", *AFFINE), LAYER_RULES),
+    st.builds(lambda m, r: Entry.of(r[0], m, **r[1]), matchers(*KINDS), OTHER_RULES),
 )
 COMPOSITES = st.builds(
     Composite,
@@ -188,6 +193,32 @@ COMPOSITES = st.builds(
     st.text(),
     st.sampled_from(["value", "slope"]),
 )
+
+
+class TestKinds:
+    def test_an_entry_without_kind_is_for_what_its_rule_is_written_for(self):
+        mine = composite({"extends": "epsilon-plus", "entries": [{"rule": "gamma", "name": "block.*"}]})
+        told = {
+            c.site.path: c.rule for c in attribute(small(), images(), 0, composite=mine).coverage.operations
+        }
+        assert told["block.0"].startswith("Gamma")
+        assert told["block.2"].startswith("Pass")
+
+    def test_positions_count_those_alone(self):
+        first = Composite((Entry.of("flat", Match(position=1)), *composite("epsilon").entries))
+        told = attribute(small(), images(), 0, composite=first).coverage.operations
+        assert [c.site.path for c in told if c.rule.startswith("Flat")] == ["block.0"]
+
+    def test_a_rule_object_that_is_installed_too(self):
+        mine = composite("epsilon").after(Entry(Match(name="block.*"), rule("gamma")))
+        assert attribute(small(), images(), 0, composite=mine).relevance.isfinite().all()
+
+    def test_a_rule_for_linear_maps_on_another_kind_is_refused(self):
+        data = {"entries": [{"rule": "gamma", "kind": "activation"}]}
+        with pytest.raises(
+            RequestError, match="rule 'gamma' is written for convolution and linear operations"
+        ):
+            composite(data)
 
 
 class TestFiles:

@@ -90,7 +90,10 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a composite: a matcher, and a rule by name with its parameters (or a rule object)."""
+    """One line of a composite: a matcher, and a rule by name with its parameters (or a rule object).
+
+    Without a kind in its matcher, the entry is for the kinds of operation its rule is written for.
+    """
 
     match: Match
     rule: str | Rule
@@ -103,11 +106,28 @@ class Entry:
         return cls(match or Match(), rule, frozen)
 
     def build(self) -> Rule:
-        """Return the rule object."""
+        """Return the rule object; RequestError if it needs a linear map and the matcher names another kind."""
+        kind, takes = self.match.kind, self.takes()
+        if (
+            kind is not None
+            and takes is not None
+            and takes <= set(AFFINE)
+            and kind not in (*AFFINE, "affine")
+        ):
+            known = " and ".join(sorted(takes))
+            raise RequestError(f"rule {self.rule!r} is written for {known} operations, not for kind {kind!r}")
         if isinstance(self.rule, str):
             built: Rule = registry().create("rule", self.rule, **dict(self.parameters))
             return built
         return self.rule
+
+    def takes(self) -> frozenset[str] | None:
+        """Return the kinds of operation the rule is written for; None if it does not say."""
+        name = self.rule if isinstance(self.rule, str) else registry().name_of("rule", type(self.rule))
+        if name is None:
+            return None
+        takes: tuple[str, ...] = getattr(registry().spec("rule", name), "takes", ())
+        return frozenset(k for take in takes for k in (AFFINE if take == "affine" else (take,)))
 
 
 @dataclass(frozen=True)

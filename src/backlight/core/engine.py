@@ -148,6 +148,8 @@ class Plan:
 
     composite: Composite
     rules: tuple[Rule, ...]
+    kinds: tuple[frozenset[str] | None, ...]
+    """Of each entry: the kinds of operation its rule is written for, where the matcher names none."""
     canonizers: tuple[tuple[str, Canonizer], ...]
     paths: Mapping[int, tuple[str, str]]
     derived: Derived = field(default_factory=Derived)
@@ -158,11 +160,16 @@ class Plan:
     def of(cls, model: nn.Module, composite: Composite, canonizers: Sequence[tuple[str, Canonizer]]) -> Plan:
         """Build the rules and keep the canonizers that apply to the model."""
         paths = {
-            id(m): (path.replace("_orig_mod.", ""), type(m).__name__)  # the wrapper that torch.compile puts on
+            id(m): (
+                path.replace("_orig_mod.", ""),
+                type(m).__name__,
+            )  # the wrapper that torch.compile puts on
             for path, m in model.named_modules()
         }
         used = tuple((name, c) for name, c in canonizers if c.applies(model))
-        return cls(composite, tuple(entry.build() for entry in composite.entries), used, paths)
+        rules = tuple(entry.build() for entry in composite.entries)
+        kinds = tuple(entry.takes() if entry.match.kind is None else None for entry in composite.entries)
+        return cls(composite, rules, kinds, used, paths)
 
 
 class Interceptor(TorchFunctionMode):
@@ -182,6 +189,8 @@ class Interceptor(TorchFunctionMode):
         self.absorbed: Any = WeakTensorKeyDictionary()
         """Output of an operation that was merged into the next -> output of the merged operation."""
         self._producers: Any = WeakTensorKeyDictionary()
+        self._norms: Any = WeakTensorKeyDictionary()
+        """Output of a batch norm that stands alone -> its call, itself and its input."""
         self._replaced: Any = WeakTensorKeyDictionary()
 
     def start(self, leaves: Sequence[Tensor]) -> None:
@@ -198,9 +207,8 @@ class Interceptor(TorchFunctionMode):
                 if choice.rule is not None
                 else Covered(self.covered[number].site, "gradient")
             )
-        self._producers = (
-            WeakTensorKeyDictionary()
-        )  # nothing can be merged any more: free what merging needed
+        # Nothing can be merged any more: free what merging needed.
+        self._producers, self._norms = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
 
     def current(self, tensor: Tensor) -> Tensor:
         """Return what stands for `tensor` now: in-place operations are answered by new tensors."""
@@ -402,7 +410,11 @@ class Interceptor(TorchFunctionMode):
             op.origins = tuple(origin(t) for t in signals)
         bare = kind not in ("sum", "product") or len(signals) > 1 or site.name == "sum"
         op.memo["non-negative output"] = yields_non_negative(op, signals, constants=not bare)
-        return self._explain(op, rule, output.detach(), list(signals))
+        result = self._explain(op, rule, output.detach(), list(signals))
+        if kind == "batch-norm":
+            call = Call(site, function.functional, bind_batch_norm(*args, **kwargs), signals)
+            self._norms[result] = call, op, signals[0]
+        return result
 
     def _affine(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         transposed = "transpose" in function.name
@@ -471,18 +483,66 @@ class Interceptor(TorchFunctionMode):
         op = AffineOp(
             site, (signal.detach(),), output.detach(), self.plan.derived, map=map_, weight=weight, bias=bias
         )
+        op, signal = self._absorb(op, signal)
         if non_negative(signal):
             op.memo["non-negative"] = True
         result = self._explain(op, rule, output, [signal])
         self._producers[result] = _Producer(op, signal, rule)
         return result
 
+    def _absorb(self, op: AffineOp, signal: Tensor) -> tuple[AffineOp, Tensor]:
+        """Return an affine operation with the batch norm before it merged in, if a canonizer can do so exactly."""
+        before: tuple[Call, Op, Tensor] | None = self._norms.get(signal)
+        if before is None:
+            return op, signal
+        call, norm, source = before
+        for name, canonizer in self.plan.canonizers:
+            merged = canonizer.absorb(call, op, self.plan.derived)
+            if merged is None:
+                continue
+            weight, bias = merged
+            whole = replace(op, inputs=norm.inputs, weight=weight, bias=bias)
+            self._verify(name, op.site, whole, op.output)
+            self.covered[norm.site.index] = Covered(norm.site, "merged", name)
+            return whole, source
+        return op, signal
+
+    def _verify(self, canonizer: str, site: Site, op: AffineOp, output: Tensor) -> None:
+        """Compare a merged operation with the model's own output, the first time it is met."""
+        if (canonizer, site.path) in self.plan.verified:
+            return
+        with torch.no_grad():
+            whole = _widened(op) if output.dtype in _LOW else op
+            assert isinstance(whole, AffineOp)
+            rebuilt = whole.forward(whole.input)
+            verify(canonizer, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
+        self.plan.verified.add((canonizer, site.path))
+
+    def _before(self, tensor: Tensor) -> tuple[_Producer, Callable[[Tensor], Tensor]] | None:
+        """Return the affine operation that made `tensor`, and how its output has to be viewed to be `tensor`.
+
+        A dense layer over tokens may reach its batch norm flattened, or with channels and tokens swapped.
+        """
+        found: _Producer | None = self._producers.get(tensor)
+        if found is not None:
+            return found, lambda output: output
+        whole = tensor._base if tensor._is_view() else None
+        found = None if whole is None else self._producers.get(whole)
+        if found is None or whole is None or not isinstance(found.op.map, DenseMap) or whole.ndim < 3:
+            return None
+        for view in (lambda t: t.flatten(0, -2), lambda t: t.mT):
+            same = view(whole)
+            if (same.shape, same.stride()) == (tensor.shape, tensor.stride()):
+                return found, view
+        return None
+
     def _merge(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
         """Explain an affine operation and the batch norm after it as one, if a canonizer knows how."""
         given = bind_batch_norm(*args, **kwargs)
-        before: _Producer | None = self._producers.get(given["input"])
-        if before is None:
+        found = self._before(given["input"])
+        if found is None:
             return None
+        before, view = found
         site = self._site(function.name, function.kind)
         call = Call(site, function.functional, given, (given["input"],))
         for name, canonizer in self.plan.canonizers:
@@ -493,26 +553,13 @@ class Interceptor(TorchFunctionMode):
                 output = function.functional(*args, **kwargs)
             self.covered.append(Covered(site, "merged", name))
             weight, bias = merged
-            op = AffineOp(
-                before.op.site,
-                before.op.inputs,
-                output.detach(),
-                self.plan.derived,
-                map=before.op.map,
-                weight=weight,
-                bias=bias,
-                memo=before.op.memo.copy(),
-            )
-            if (name, site.path) not in self.plan.verified:
-                with torch.no_grad():
-                    whole = _widened(op) if output.dtype in _LOW else op
-                    assert isinstance(whole, AffineOp)
-                    rebuilt = whole.forward(whole.input)
-                    verify(name, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
-                self.plan.verified.add((name, site.path))
-            result: Tensor = _Explained.apply(self.run, op, before.rule, self.audit, [output], before.signal)
+            made = output if output.shape == before.op.output.shape else _unviewed(output, before.op.output)
+            memo = before.op.memo.copy()
+            op = replace(before.op, output=made.detach(), weight=weight, bias=bias, memo=memo)
+            self._verify(name, site, op, op.output)
+            result: Tensor = _Explained.apply(self.run, op, before.rule, self.audit, [made], before.signal)
             self._producers[result] = _Producer(op, before.signal, before.rule)
-            self.absorbed[given["input"]] = result
+            self.absorbed[given["input"]] = result = view(result)
             return result
         return None
 
@@ -527,7 +574,8 @@ class Interceptor(TorchFunctionMode):
         decided = False
         waiting: list[tuple[int, int, int, Rule]] = []
         for number, entry in enumerate(self.plan.composite.entries):
-            if not entry.match.fits(site):
+            kinds = self.plan.kinds[number]
+            if (kinds is not None and site.kind not in kinds) or not entry.match.fits(site):
                 continue
             position = self._positions[number]
             self._positions[number] += 1
@@ -639,6 +687,11 @@ def captured(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _unviewed(output: Tensor, like: Tensor) -> Tensor:
+    """Undo the view under which a dense layer's output reached its batch norm."""
+    return output.reshape(like.shape) if output.ndim == 2 else output.mT
 
 
 def _part(view: Tensor, whole: Tensor, other: Tensor) -> Tensor:
