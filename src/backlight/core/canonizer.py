@@ -30,6 +30,13 @@ class Canonizer(ABC):
         """
         return None
 
+    def absorb(self, call: Call, after: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
+        """Return (weight, bias) of one affine map equal to `call` followed by `after`, or None to leave both.
+
+        Build new tensors through `derived`, as for `merge`.
+        """
+        return None
+
     def decompose(self, function: Callable[..., Any]) -> Callable[..., Any] | None:
         """Return a function computing the same from smaller operations that rules can see, or None."""
         return None
