@@ -10,10 +10,12 @@ VERBS = {
     "attribute": "Explain every sample of a dataset into a run directory.",
     "analyze": "Cluster a run's explanations and rank its classes.",
     "explore": "Open runs in the browser.",
+    "verify": "Check that a run is complete and unchanged.",
     "demo": "Find a planted artefact in real digits, start to end.",
     "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
     "selftest": "Plant an artefact in your own pictures and see whether a pipeline finds it.",
-    "plugins": "List installed plugins, or check one.",
+    "plugins": "List installed plugins, check one, or write a new package.",
+    "doctor": "Show versions, device, plugins, and what is missing.",
 }
 """Verb -> the line that `backlight --help` shows; `backlight.app.cli.<verb>` exports the `command`."""
 
