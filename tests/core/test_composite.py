@@ -14,7 +14,7 @@ from torch import nn
 
 from backlight import attribute, composite, rule
 from backlight.core.composite import AFFINE, BASE, KINDS, Composite, Entry, Match
-from backlight.core.errors import RequestError
+from backlight.core.errors import EngineError, RequestError
 from backlight.core.ops import Site
 from backlight.core.rule import Rule
 from nets import images, small
@@ -116,10 +116,13 @@ class TestPosition:
 
     def test_a_position_nobody_has_matches_nothing(self):
         for position in (7, -7):
-            found = rules_of(
-                _Backwards().double(), Composite((Entry.of("flat", Match(kind="affine", position=position)),))
-            )
-            assert set(found.values()) == {"gradient", "routed"}
+            nobody = Entry.of("flat", Match(kind="affine", position=position))
+            found = rules_of(_Backwards().double(), composite("epsilon").after(nobody))
+            assert "Flat" not in found.values()
+            with pytest.raises(
+                EngineError, match=r"has a rule for none of the 5 operations .* conv2d in first"
+            ):
+                rules_of(_Backwards().double(), Composite((nobody,)))
 
     @pytest.mark.parametrize("position", [-1, -2])
     def test_an_operation_left_over_keeps_its_gradient(self, position):

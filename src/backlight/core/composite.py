@@ -90,7 +90,7 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a composite: a matcher, and a rule by name with its parameters (or a rule object).
+    """One line of a composite: a matcher, and a rule by name with its parameters or as an object.
 
     Without a kind in its matcher, the entry is for the kinds of operation its rule is written for.
     """
@@ -106,14 +106,9 @@ class Entry:
         return cls(match or Match(), rule, frozen)
 
     def build(self) -> Rule:
-        """Return the rule object; RequestError if it needs a linear map and the matcher names another kind."""
+        """Return the rule; RequestError if it needs a linear map and the matcher names another kind."""
         kind, takes = self.match.kind, self.takes()
-        if (
-            kind is not None
-            and takes is not None
-            and takes <= set(AFFINE)
-            and kind not in (*AFFINE, "affine")
-        ):
+        if kind not in (None, "affine", *AFFINE) and takes is not None and takes <= set(AFFINE):
             known = " and ".join(sorted(takes))
             raise RequestError(f"rule {self.rule!r} is written for {known} operations, not for kind {kind!r}")
         if isinstance(self.rule, str):

@@ -139,9 +139,14 @@ class Differentiator:
         if interceptor is None:
             return Coverage(())
         covered = [*interceptor.covered, *hidden_modules(self.model)]
-        coverage = Coverage(
-            tuple(covered), tuple(n for n, _ in interceptor.plan.canonizers), interceptor.broken
-        )
+        names = tuple(name for name, _ in interceptor.plan.canonizers)
+        coverage = Coverage(tuple(covered), names, interceptor.broken)
+        composite = interceptor.plan.composite
+        if composite.entries and coverage.uncovered and "rule" not in coverage.counts:
+            raise EngineError(
+                f"composite {composite.name!r} has a rule for none of the {len(covered)} operations "
+                f"of the model, such as {coverage.uncovered[0].site}"
+            )
         if self.strict and coverage.uncovered:
             names = "; ".join(str(c.site) for c in coverage.uncovered[:5])
             raise EngineError(f"no rule covers {len(coverage.uncovered)} operation(s): {names}")
