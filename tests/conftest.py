@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+import venvs
 from backlight.core import registry
 
 DISTS = Path(__file__).parent / "dists"
@@ -83,3 +85,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"browser test skipped where a browser is required: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="session")
+def _example_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install examples/plugin into a folder, once."""
+    folder = tmp_path_factory.mktemp("example")
+    source = shutil.copytree(DISTS.parents[1] / "examples/plugin", folder / "source")
+    venvs.install(Path(sys.executable), source, "--target", str(folder / "installed"))
+    return folder / "installed"
+
+
+@pytest.fixture
+def example_plugin(_example_plugin: Path, on_path: Callable[[Path], Path]) -> Path:
+    """Have examples/plugin installed beside Backlight."""
+    return on_path(_example_plugin)
