@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -34,10 +35,52 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
+class Sink(io.FileIO):
+    """A file for HDF5, whose library crashes the process when a write fails: here every write seems to succeed.
+
+    error: the first one that did not; raised by `check`.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, or remember why not."""
+        view = memoryview(data).cast("B")
+        rest = view
+        while self.error is None and len(rest):
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the length, or remember why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        """Raise the error of an earlier write."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def atomic_sink(path: Path) -> Iterator[tuple[h5py.File, Sink]]:
+    """Yield what `atomic_hdf5` does, and the sink that knows early whether writing failed."""
+    with atomic_path(path) as part, Sink(part, "w+") as sink:
+        with h5py.File(sink, "w") as file:
+            yield file, sink
+        sink.check()
+
+
 @contextmanager
 def atomic_hdf5(path: Path) -> Iterator[h5py.File]:
     """Yield a new HDF5 file that appears under `path` only when it is complete."""
-    with atomic_path(path) as part, h5py.File(part, "w") as file:
+    with atomic_sink(path) as (file, _):
         yield file
 
 

@@ -1,4 +1,4 @@
-"""`backlight attribute` on real files, and every wrong request: one sentence, exit code 2, nothing written."""
+"""`backlight attribute` on real files; every wrong request: one sentence, exit code 2, nothing written."""
 
 import h5py
 import numpy as np
@@ -42,7 +42,9 @@ def call(*arguments):
 GOOD = ("--model", "net.py:net", "--data", "pictures", "--size", "8", "--out", "run")
 
 
-@pytest.mark.parametrize("composite", ["epsilon-plus", "epsilon-gamma-box", "epsilon-plus-flat", "epsilon", "none"])
+@pytest.mark.parametrize(
+    "composite", ["epsilon-plus", "epsilon-gamma-box", "epsilon-plus-flat", "epsilon", "none"]
+)
 def test_a_folder_of_pictures_becomes_a_run(place, composite):
     result = call(*GOOD, "--composite", composite, "--mean", "0.5", "--std", "0.5")
     assert result.exit_code == 0, result.output
@@ -83,7 +85,7 @@ def test_weights_are_loaded(place):
         ({"--weights": "none.pt"}, "do not exist"),
         ({"--method": "gradients"}, "did you mean 'gradient'"),
         ({"--method": "tsne"}, "no attribution method"),
-        ({"--size": "big"}, "is not a size"),
+        ({"--size": "big"}, "expected a size such as 224"),
         ({"--mean": "a,b"}, "three separated by commas"),
         ({"--out": "taken"}, "not empty and no run"),
     ],

@@ -13,6 +13,7 @@ VERBS = {
     "verify": "Check that a run is complete and unchanged.",
     "demo": "Find a planted artefact in real digits, start to end.",
     "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
+    "report": "Write a run's findings into one page to print or send.",
     "selftest": "Plant an artefact in your own pictures and see whether a pipeline finds it.",
     "plugins": "List installed plugins, check one, or write a new package.",
     "doctor": "Show versions, device, plugins, and what is missing.",

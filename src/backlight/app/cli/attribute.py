@@ -2,166 +2,142 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-_PER_CHANNEL = "one number, or three separated by commas"
+from backlight.core.run_config import FIELDS, Config, build_config, parse, read_config, to_toml
 
-
-def _numbers(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not {_PER_CHANNEL}") from None
-    if len(numbers) not in (1, 3):
-        raise click.BadParameter(f"{value!r} is not {_PER_CHANNEL}")
-    return numbers * 3 if len(numbers) == 1 else numbers
-
-
-def _size(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) not in (1, 2) or not all(p.isdecimal() and int(p) > 0 for p in parts):
-        raise click.BadParameter(f"{value!r} is not a size such as 224 or 224x224")
-    return int(parts[0]), int(parts[-1])
-
-
-@click.command()
-@click.option(
-    "--model",
-    required=True,
-    metavar="NAME",
-    help="A torchvision model, timm/NAME, package.module:factory or file.py:factory.",
-)
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="A .safetensors file or a checkpoint of tensors; random weights without.",
-)
-@click.option(
-    "--classes", type=click.IntRange(min=1), help="Number of the model's outputs, passed as num_classes."
-)
-@click.option(
-    "--data",
-    required=True,
-    metavar="WHERE",
-    help="A folder of class folders, an HDF5 file, a torchvision dataset's name or module:factory.",
-)
-@click.option(
-    "--download", is_flag=True, help="Allow a torchvision dataset to be downloaded into ./datasets."
-)
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="The run directory.")
-@click.option(
-    "--composite",
-    default="epsilon-plus",
-    show_default=True,
-    metavar="NAME",
-    help="A preset, a rule or a composite file; 'none' gives the plain gradient.",
-)
-@click.option(
-    "--method", default="gradient", show_default=True, metavar="NAME", help="An attribution method."
-)
-@click.option(
-    "--target",
-    type=click.Choice(["true", "predicted"]),
-    default="true",
-    show_default=True,
-    help="Which class is explained.",
-)
-@click.option(
-    "--size", callback=_size, help="Height and width of the model's input; pictures are resized and cropped."
-)
-@click.option(
-    "--mean", default="0", callback=_numbers, help=f"Subtracted from pictures in [0, 1]; {_PER_CHANNEL}."
-)
-@click.option("--std", default="1", callback=_numbers, help=f"Divides pictures after that; {_PER_CHANNEL}.")
-@click.option(
-    "--batch-size",
-    type=click.IntRange(min=1),
-    default=64,
-    show_default=True,
-    help="Samples explained at a time.",
-)
-@click.option(
-    "--shard-size",
-    type=click.IntRange(min=1),
-    default=1024,
-    show_default=True,
-    help="Samples a file; a killed run loses at most one.",
-)
-@click.option(
-    "--failure-limit",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of unreadable pictures to tolerate.",
-)
-@click.option("--device", default="cpu", show_default=True, help="Where the model runs, e.g. cuda.")
-@click.option("--name", help="Name of the project; default: the run directory's.")
-def command(
-    model: str,
-    weights: Path | None,
-    classes: int | None,
-    data: str,
-    download: bool,
-    out: Path,
-    composite: str,
-    method: str,
-    target: str,
-    size: tuple[int, int] | None,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    batch_size: int,
-    shard_size: int,
-    failure_limit: float,
-    device: str,
-    name: str | None,
-) -> None:
-    """Explain every sample of a dataset; the same command again continues a run that was stopped."""
-    from backlight.app.cli.progress import progress_bar
-    from backlight.core.composite import composite as build
-    from backlight.core.explainer import Explainer
-    from backlight.core.run import Settings, attribute_dataset
-    from backlight.core.sources.data import open_source
-    from backlight.core.sources.models import load_model
-    from backlight.core.sources.preprocessing import Preprocessing
-
-    preprocessing = Preprocessing(size, mean, std)
-    built = None if composite == "none" else build(composite, **_bounds(composite, preprocessing))
-    source = open_source(data, download=Path("datasets") if download else None)
-    network = load_model(model, weights, **({"num_classes": classes} if classes else {}))
-    explainer = Explainer(network.to(device), composite=built, method=method)
-    settings = Settings(preprocessing, target, batch_size, shard_size, failure_limit)  # type: ignore[arg-type]
-    with progress_bar("Attributing") as report:
-        done = attribute_dataset(
-            explainer, source, out, settings, name=name, described={"model": model}, progress=report
-        )
-    print_finished(done)
-
-
-def _bounds(composite: str, preprocessing: object) -> dict[str, object]:
-    """Return the input's bounds for a preset that takes them, so that nobody has to work them out."""
-    import inspect
-
-    from backlight.core.registry import registry
-    from backlight.core.sources.preprocessing import Preprocessing
-
-    if composite not in registry().names("composite") or not isinstance(preprocessing, Preprocessing):
-        return {}
-    accepted = inspect.signature(registry().spec("composite", composite).factory).parameters
-    low, high = preprocessing.bounds
-    return {"low": low, "high": high} if {"low", "high"} <= accepted.keys() else {}
-
-
-def print_finished(done: object) -> None:
-    """Say what a finished run holds, what could not be read, and what to do next."""
-    import math
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
     from backlight.core.run import Finished
 
-    assert isinstance(done, Finished)
+
+def _config_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add one option for every key of run.toml."""
+    for key, field in reversed(FIELDS.items()):
+        command = _option(key, field)(command)
+    return command
+
+
+def _option(key: str, field: dataclasses.Field[Any]) -> Callable[..., Any]:
+    kind, name = field.metadata["kind"], field.metadata["option"] or key
+    explained = field.metadata["help"]
+    if kind == "flag":
+        return click.option(f"--{name}/--no-{name}", field.name, default=None, help=explained)
+    if field.default not in (None, (), {}):
+        default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+        explained = f"{explained}  [default: {default}]"
+    names = [f"--{name}", *(["-o"] if key == "out" else []), field.name]
+    metavar = {"table": "NAME=VALUE", "whole": "N", "share": "SHARE", "path": "PATH"}.get(kind, name.upper())
+    many = kind in ("texts", "table")
+    return click.option(*names, callback=_parsed, metavar=metavar, multiple=many, help=explained)
+
+
+def _parsed(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Parse an option as its key would be; None where it was not given."""
+    from backlight.core.errors import RequestError
+
+    if value is None or value == ():
+        return None
+    key = str(parameter.name).replace("_", "-")
+    try:
+        return parse(key, _table(value) if FIELDS[key].metadata["kind"] == "table" else value)
+    except RequestError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _table(settings: tuple[str, ...]) -> dict[str, Any]:
+    import yaml
+
+    pairs = [setting.partition("=") for setting in settings]
+    for setting, (name, equals, _) in zip(settings, pairs, strict=True):
+        if not name or not equals:
+            raise click.BadParameter(f"{setting!r} is not of the form NAME=VALUE")
+    return {name: yaml.safe_load(text) for name, _, text in pairs}
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path), metavar="[RUN.TOML]")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="The same, as an option.")
+@_config_options
+@click.option("--dry-run", is_flag=True, help="Show config, coverage, time and disk; write nothing.")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress and result as JSON, an object a line.")
+def command(
+    config: Path | None, file: Path | None, dry_run: bool, quiet: bool, as_json: bool, **options: Any
+) -> None:
+    """Explain every sample of a dataset; the same command again continues a run that was stopped.
+
+    RUN.TOML gives any of the options below as keys; an option given here wins.
+    """
+    if config is not None and file is not None:
+        raise click.UsageError(f"two config files, {config} and {file}; give one")
+    path = config or file
+    given = {key: value for key, value in options.items() if value is not None}
+    whole = build_config(read_config(path) if path else {}, given)
+    if dry_run:
+        from backlight.app.cli.dry_run import show
+
+        show(whole, as_json)
+        return
+    run(whole, quiet, as_json)
+
+
+def run(config: Config, quiet: bool, as_json: bool) -> None:
+    """Attribute what a config describes, stopping at Ctrl-C after the shard in flight."""
+    from backlight.app.cli.failure import Interrupted
+    from backlight.app.cli.interrupt import stopped_by_signals
+    from backlight.app.cli.progress import progress_bar
+    from backlight.core.run import attribute_dataset
+    from backlight.core.run.attributing import Stopped
+    from backlight.core.run.preparing import prepare
+
+    ready, out = prepare(config), Path(config.out)
+    try:
+        with (
+            stopped_by_signals("Stopping after the shard in flight; once more stops at once.") as stop,
+            elsewhere(config, stop) as shards,
+            progress_bar("Attributing", quiet=quiet, as_json=as_json) as report,
+        ):
+            done = attribute_dataset(
+                ready.explainer,
+                ready.source,
+                out,
+                ready.settings,
+                name=config.name,
+                described=ready.described,
+                config=to_toml(config, out),
+                progress=report,
+                stop=stop,
+                elsewhere=shards,
+            )
+    except Stopped as stopped:
+        raise Interrupted(f"{str(stopped)[0].upper()}{str(stopped)[1:]}.", stopped.exit_code) from stopped
+    if as_json:
+        print_json(done)
+    elif not quiet:
+        print_finished(done)
+
+
+def elsewhere(config: Config, stop: Any) -> Any:
+    """Return the cluster that makes the shards, or a context of None for this process."""
+    import contextlib
+
+    if config.cluster is None:
+        return contextlib.nullcontext()
+    from backlight.core.run.cluster import shards_on
+
+    return shards_on(config, stop)
+
+
+def print_finished(done: Finished) -> None:
+    """Say what a finished run holds, what failed, and what relevance was lost on the way."""
+    import math
+
     click.echo(f"{done.attributed} samples attributed in {done.root}")
     if not math.isnan(done.conservation_error):
         click.echo(
@@ -171,3 +147,13 @@ def print_finished(done: object) -> None:
         click.echo(f"left out sample {index}: {reason}", err=True)
     if len(done.failures) > 5:
         click.echo(f"left out {len(done.failures) - 5} more; all are named in the shards", err=True)
+
+
+def print_json(done: Finished) -> None:
+    """Print the same for machines."""
+    import json
+    import math
+
+    error = None if math.isnan(done.conservation_error) else done.conservation_error
+    result = {"run": str(done.root), "attributed": done.attributed, "conservation_error": error}
+    click.echo(json.dumps({"event": "finished", **result, "failures": dict(done.failures)}))

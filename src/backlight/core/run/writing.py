@@ -20,7 +20,7 @@ from backlight.core.run.layout import SHARD_FOLDERS, Layout
 from backlight.core.run.reading import Batch
 from backlight.core.run.settings import Output
 from backlight.core.sources.data import Source
-from backlight.core.store import atomic_hdf5, atomic_text
+from backlight.core.store import Sink, atomic_sink, atomic_text
 
 
 class Draft:
@@ -33,6 +33,7 @@ class Draft:
         self._rows = 0
         self._open = contextlib.ExitStack()
         self._files: dict[str, h5py.File] = {}
+        self._sinks: list[Sink] = []
 
     def add(self, batch: Batch, rows: Rows) -> None:
         """Write one batch, which follows the one before it."""
@@ -43,16 +44,17 @@ class Draft:
         data[first : first + len(batch.numbers)] = np.moveaxis(batch.pictures, -1, 1)
         self._failures.update(rows.failures)
         added = len(rows.arrays.get("index", ()))
-        if not added:
-            return
         for key, values in rows.arrays.items():
             self._dataset(key, values)[self._rows : self._rows + added] = values
         self._rows += added
+        for sink in self._sinks:
+            sink.check()
 
     def _start(self, picture: tuple[int, ...]) -> None:
         for kind in SHARD_FOLDERS:
             path = self.layout.shard(kind, self.shard)
-            self._files[kind] = self._open.enter_context(atomic_hdf5(path))
+            self._files[kind], sink = self._open.enter_context(atomic_sink(path))
+            self._sinks.append(sink)
         file, n = self._files["data"], len(self._numbers)
         height, width, channels = picture
         shape = (channels, height, width)

@@ -181,7 +181,7 @@ def open_source(spec: str, *, download: Path | None = None, split: str | None = 
     """Open a folder of class sub-folders, an HDF5 file, a torchvision dataset's name, or `module:factory`.
 
     download: folder that torchvision datasets may be downloaded into; without, they must lie in ./datasets.
-    split: "train" or "test" part of a torchvision dataset ("train" by default) or of a folder of such folders.
+    split: "train" or "test" part of a torchvision dataset ("train" by default), or of a folder of such.
     """
     if is_factory(spec) and not Path(spec).exists():
         made = load_factory(spec, "data")

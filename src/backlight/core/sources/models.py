@@ -21,7 +21,7 @@ def load_model(
     """Build a model and load its weights.
 
     spec: a torchvision model, `timm/NAME`, `hf/NAME`, `package.module:factory` or `file.py:factory`.
-    weights: a .safetensors file or a checkpoint of tensors, never unpickled beyond tensors; or the name of the
+    weights: a .safetensors file or a checkpoint of tensors, never other pickles; or the name of the
     library's own weights, e.g. "DEFAULT", which `download` allows to be fetched.
     arguments: passed to the factory, e.g. num_classes=10.
     """

@@ -59,7 +59,11 @@ SMALL = Settings(Preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3), batch_size=2, s
 
 def run(root, source=None, seed=0, settings=SMALL, **options):
     return attribute_dataset(
-        Explainer(network(seed), composite="epsilon"), Pictures() if source is None else source, root, settings, **options
+        Explainer(network(seed), composite="epsilon"),
+        Pictures() if source is None else source,
+        root,
+        settings,
+        **options,
     )
 
 
@@ -123,7 +127,9 @@ def test_a_missing_shard_alone_is_made_again(tmp_path):
 def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path, what):
     run(tmp_path / "run")
     before = content(tmp_path / "run")
-    with pytest.raises(RequestError, match={"weights": "weights", "data": "samples", "settings": "shard_size"}[what]):
+    with pytest.raises(
+        RequestError, match={"weights": "weights", "data": "samples", "settings": "shard_size"}[what]
+    ):
         run(
             tmp_path / "run",
             Pictures(n=9) if what == "data" else None,
@@ -178,7 +184,7 @@ def test_a_source_without_a_readable_picture_is_refused(tmp_path):
 
 
 def test_pictures_of_two_sizes_need_a_size(tmp_path):
-    with pytest.raises(RequestError, match="2 sizes.*--size"):
+    with pytest.raises(RequestError, match=r"2 sizes.*--size"):
         run(tmp_path / "run", Pictures(sizes={1: 9}))
 
 
@@ -201,7 +207,7 @@ SLOW_RUN = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-import test_run as t
+import test_attributing as t
 
 class Slow(t.Pictures):
     def picture(self, number):
