@@ -1,0 +1,199 @@
+"""The page: ranked classes, a section per class with its cluster cards, what it was made with."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from backlight.app.report.cards import Card, Shown, cards
+from backlight.app.report.pictures import bars, colour, data_uri, scatter
+from backlight.core.analysis import ranking
+from backlight.core.analysis_file import Finding
+from backlight.core.errors import RequestError
+from backlight.core.project import Analysis, Category, Project
+from backlight.core.run import RUN_FILE
+from backlight.core.store import open_hdf5
+
+_STYLE = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
+
+_UNTOLD = ("cluster-size", "cluster-feature")  # the first is in the heading, the second no figure to read
+
+
+def page(
+    project: Project,
+    method: str | None = None,
+    *,
+    classes: int = 10,
+    samples: int = 6,
+    cmap: str = "coldnhot",
+) -> str:
+    """Return the report of one analysis as HTML that needs no other file.
+
+    method: which analysis; None takes the first. classes: so many of the most suspicious have a section.
+    samples: shown of each cluster. Raises RequestError for a project without analyses.
+    """
+    if not project.analyses:
+        raise RequestError(
+            f"project {project.name!r} has no analysis to report; run `backlight analyze` first"
+        )
+    analysis = project.analysis(method or next(iter(project.analyses)))
+    findings = [row for path in analysis.paths for row in ranking(path, project.labels)]
+    findings.sort(key=lambda row: (-row.suspicion, row.category))
+    sections = [
+        _section(project, analysis.category(row.category), row, samples, cmap) for row in findings[:classes]
+    ]
+    title = escape(f"{project.name}: {analysis.method}")
+    lead = escape(
+        f"{len(project.attributions.indices)} samples of {project.dataset.name}, explained for "
+        f"{project.model} by {project.attributions.method or 'an unnamed method'}; "
+        f"{len(findings)} classes analysed."
+    )
+    return "\n".join(
+        [
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<style>{_STYLE}</style></head><body>",
+            f'<h1>{title}</h1><p class="lead">{lead}</p>',
+            "<h2>Classes by suspicion</h2>",
+            _ranking(findings, classes),
+            *sections,
+            _provenance(project, analysis),
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _ranking(findings: Sequence[Finding], sections: int) -> str:
+    heads = ("class", "samples", "tau", "by chance", "contrast", "eigengap", "suspicious", "its purity")
+    rows = []
+    for rank, row in enumerate(findings, start=1):
+        name = escape(row.name)
+        linked = f'<a href="#{escape(row.category)}">{name}</a>' if rank <= sections else name
+        purity = "–" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
+        size = "–" if row.suspicious_size < 0 else f"{row.suspicious_size} samples"
+        gap = "–" if row.eigengap < 0 else str(row.eigengap)
+        figures = [
+            row.size,
+            _figure(row.tau),
+            _figure(row.baseline),
+            _figure(row.contrast),
+            gap,
+            size,
+            purity,
+        ]
+        rows.append(f"<tr><td>{rank}. {linked}</td>{''.join(f'<td>{x}</td>' for x in figures)}</tr>")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    note = (
+        "<p>tau says how far apart a class's clusters lie, next to its value for labels dealt out by chance; "
+        "contrast what the suspicious cluster shows and the rest does not, in standard deviations. They "
+        "rank, they prove nothing: look at the cards.</p>"
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"
+
+
+def _section(project: Project, category: Category, row: Finding, samples: int, cmap: str) -> str:
+    clustering = category.suspicious[0] if category.suspicious else next(iter(category.clusterings), None)
+    shown = cards(project, category, clustering, samples, cmap) if clustering else []
+    left_out = (
+        f" {row.left_out} samples were left out: their relevance is not finite." if row.left_out else ""
+    )
+    figures = f"{row.size} samples, tau {_figure(row.tau)}, contrast {_figure(row.contrast)}"
+    by = f" Clusters by {escape(clustering)}." if clustering else ""
+    return "\n".join(
+        [
+            f'<section class="class" id="{escape(row.category)}"><h2>{escape(row.name)}</h2>',
+            f"<p>{figures}.{by}{left_out}</p>",
+            _plots(category, clustering, row.eigengap),
+            *(_card(card) for card in shown),
+            "</section>",
+        ]
+    )
+
+
+def _plots(category: Category, clustering: str | None, eigengap: int) -> str:
+    """Return the picture of the embedding and of the spectrum, where there are any."""
+    drawn = []
+    flat = [name for name in category.embeddings if category.embedding(name).dimensions == 2]
+    if flat:
+        labels = category.clusters(clustering) if clustering else np.zeros(len(category.index), int)
+        drawn.append((scatter(category.embedding(flat[0]).all(), labels), flat[0]))
+    spectra = [e for e in map(category.embedding, category.embeddings) if e.eigenvalues is not None]
+    if spectra:
+        values = np.sort(np.asarray(spectra[0].eigenvalues))[:32]
+        drawn.append((bars(values, eigengap), "smallest eigenvalues, the largest gap marked"))
+    figures = (f"<figure>{svg}<figcaption>{escape(text)}</figcaption></figure>" for svg, text in drawn)
+    return f'<div class="plots">{"".join(figures)}</div>'
+
+
+def _card(card: Card) -> str:
+    badge = ' <span class="badge">suspicious</span>' if card.suspicious else ""
+    shown = {name: value for name, value in card.scores.items() if name not in _UNTOLD}
+    scores = ", ".join(f"{escape(n.removeprefix('cluster-'))} {_figure(v)}" for n, v in shown.items())
+    mean = _image(data_uri(card.mean_heatmap), "mean heatmap")
+    if card.mean_picture is not None:
+        mean += _image(data_uri(card.mean_picture), "mean picture")
+    typical = "".join(_sample(shown) for shown in card.typical)
+    return (
+        f'<article class="card" style="--colour: {colour(card.cluster)}">'
+        f"<h3>Cluster {card.cluster}: {card.size} samples, {card.share:.0%}{badge}</h3><p>{scores}</p>"
+        f'<div class="row"><figure><div class="pair">{mean}</div><figcaption>mean</figcaption></figure>'
+        f"{typical}</div></article>"
+    )
+
+
+def _sample(shown: Shown) -> str:
+    sample = shown.sample
+    top = f"{sample.predicted[0][0]} {sample.predicted[0][1]:.0%}" if sample.predicted else ""
+    verdict = ' class="wrong"' if sample.correct is False else ""
+    name = escape(sample.file_name or str(sample.index))
+    return (
+        f'<figure><div class="pair">{_image(data_uri(shown.picture), "picture")}'
+        f"{_image(data_uri(shown.heatmap), 'heatmap')}</div>"
+        f"<figcaption>{name}<br><span{verdict}>{escape(top)}</span></figcaption></figure>"
+    )
+
+
+def _image(source: str, label: str) -> str:
+    return f'<img src="{source}" alt="{label}" title="{label}">'
+
+
+def _provenance(project: Project, analysis: Analysis) -> str:
+    """Return what the run and the analysis were made with."""
+    with open_hdf5(analysis.paths[0]) as file:
+        attributes = {str(key): value for key, value in file.attrs.items()}
+    pipeline = _json(attributes.get("pipeline"))
+    steps = pipeline.get("steps", []) if isinstance(pipeline, dict) else []
+    rows = []
+    for step in steps:
+        parameters = ", ".join(f"{k} = {v}" for k, v in dict(step.get("parameters", {})).items())
+        cells = (step.get("name", ""), step.get("processor", ""), parameters)
+        rows.append("<tr>" + "".join(f'<td class="left">{escape(str(c))}</td>' for c in cells) + "</tr>")
+    made = {k: v for k, v in attributes.items() if k != "pipeline"}
+    told = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in made.items()) or "not recorded"
+    run = project.root / RUN_FILE
+    document = _json(run.read_text(encoding="utf-8")) if run.is_file() else None
+    text = escape(json.dumps(document, indent=1, ensure_ascii=False)) if document else "not recorded"
+    head = "".join(f'<th class="left">{name}</th>' for name in ("step", "processor", "parameters"))
+    return (
+        f'<section class="class"><h2>How this was made</h2><p>Analysis: {told}.</p>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        f"<h3>Attribution</h3><pre>{text}</pre></section>"
+    )
+
+
+def _json(text: Any) -> Any:
+    try:
+        return json.loads(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _figure(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.2f}"

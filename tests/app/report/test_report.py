@@ -1,0 +1,120 @@
+"""The report: one page that needs nothing else, holds what the analysis says, shows the right pictures."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from backlight.app.cli import main
+from backlight.app.report.cards import cards
+from backlight.app.report.pictures import bars, data_uri, scatter
+from backlight.core.analysis import analyze
+from backlight.core.heatmap import channel_sum
+from backlight.core.project import open_project
+from synthetic_run import CLASSES, MARKED_CLASS, write_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report") / "run"
+    write_run(folder)
+    analyze(folder, "spray", workers=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    out = run / "report.html"
+    result = CliRunner().invoke(main, ["report", str(run), "-o", str(out)])
+    assert result.exit_code == 0, result.output
+    return out.read_text(encoding="utf-8")
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources = [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag in ("circle", "rect", "line"):
+            return
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+
+def test_the_page_is_well_formed_and_loads_nothing(html):
+    parser = Links()
+    parser.feed(html)
+    assert parser.open == []
+    assert len(parser.sources) > 30
+    assert all(source.startswith(("data:image/png", "#")) for source in parser.sources)
+    assert "url(" not in html and "<script" not in html
+
+
+def test_the_page_holds_classes_settings_and_seed(html):
+    assert "cat" in html and "&lt;b&gt;fish&lt;/b&gt;" in html and CLASSES[2] not in html
+    assert 'class="badge">suspicious' in html
+    assert "strategies" in html and "seed 0" in html and "neighbours" not in html.split("<table>")[0]
+
+
+def test_the_marked_class_leads_and_its_card_shows_marked_samples(run):
+    with open_project(run) as project:
+        category = project.analysis("spray").category(CLASSES[MARKED_CLASS])
+        first = cards(project, category, "strategies", 4, "coldnhot")[0]
+        assert first.suspicious
+        assert sorted(c.size for c in cards(project, category, "strategies", 0, "coldnhot")) == [16, 44]
+        for shown in first.typical:
+            assert (project.dataset.image(shown.sample.index)[:4, :4] == 255).all()
+            assert (shown.picture == project.dataset.image(shown.sample.index)).all()
+
+
+def test_typical_samples_are_those_closest_to_the_mean_of_shares(run):
+    with open_project(run) as project:
+        category = project.analysis("spray").category("cat")
+        card = cards(project, category, "strategies", 3, "coldnhot")[-1]
+        members = category.members("strategies", card.cluster)
+        maps = [channel_sum(project.attributions.relevance(int(i))) for i in members]
+        shares = [m / np.abs(m).sum() for m in maps]
+        distances = [np.linalg.norm(s - np.mean(shares, axis=0)) for s in shares]
+        expected = [int(members[i]) for i in np.argsort(distances)[:3]]
+        assert [shown.sample.index for shown in card.typical] == expected
+
+
+def test_pictures_are_whole_and_enlarged_by_whole_pixels():
+    picture = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
+    encoded = data_uri(picture).partition(",")[2]
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert image.shape == (80, 96, 3)
+    assert (image[::8, ::8] == picture).all()
+    big = data_uri(np.zeros((600, 300, 3), np.uint8)).partition(",")[2]
+    assert Image.open(io.BytesIO(base64.b64decode(big))).size == (112, 224)
+
+
+def test_plots_of_nothing_and_of_many():
+    assert scatter(np.zeros((0, 2)), np.zeros(0)) == "" and bars(np.zeros(0), 1) == ""
+    many = scatter(np.random.default_rng(0).random((5000, 2)), np.zeros(5000, int))
+    assert 1000 < many.count("<circle") <= 2000
+    assert not re.search("nan|inf", scatter(np.ones((3, 2)), np.array([-1, 0, 9])))
+
+
+def test_a_project_without_an_analysis_is_refused(tmp_path):
+    write_run(tmp_path / "run")
+    text = (tmp_path / "run" / "project.yaml").read_text(encoding="utf-8")
+    (tmp_path / "run" / "project.yaml").write_text(
+        re.sub(r"(?s)  analyses:.*?(?=\n\S|\Z)", "  analyses: []", text)
+    )
+    result = CliRunner().invoke(main, ["report", str(tmp_path / "run"), "-o", str(tmp_path / "r.html")])
+    assert result.exit_code == 2 and "backlight analyze" in result.output
+    assert not (tmp_path / "r.html").exists()
