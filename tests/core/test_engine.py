@@ -85,6 +85,40 @@ class TestExact:
         assert ours.coverage.counts["merged"] == 2
 
 
+class TestWithoutGradients:
+    """A model may switch gradients off while it writes on a signal: values change, the graph does not."""
+
+    class Corrects(nn.Module):
+        def __init__(self, plain):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 3, bias=False), nn.Linear(4, 3, bias=False)
+            self.plain = plain
+
+        def forward(self, x):
+            h = self.conv(x)
+            if self.plain:
+                h = h + (h.detach().clamp(-0.2, 0.3) * 2 - h.detach())
+            else:
+                with torch.no_grad():
+                    h.clamp_(-0.2, 0.3)
+                    h[:, :2].mul_(2)
+                    h[:, 2:] = 2 * h[:, 2:]
+            return self.head(h.mean((2, 3)))
+
+    def test_values_change_and_relevance_goes_straight_through(self):
+        found = []
+        for plain in (True, False):
+            torch.manual_seed(0)
+            model = self.Corrects(plain).double()
+            entries = (
+                Entry.of("epsilon", Match(kind="affine")),
+                Entry.of("norm", Match(kind="average-pool")),
+            )
+            found.append(attribute(model, images(), 1, composite=Composite(entries)))
+        torch.testing.assert_close(found[0].output, found[1].output, rtol=1e-13, atol=0)
+        torch.testing.assert_close(found[0].relevance, found[1].relevance, rtol=1e-12, atol=1e-15)
+
+
 class TestTargets:
     def test_many_targets_equal_one_by_one(self):
         model, x = small(), images(3)
@@ -460,7 +494,7 @@ class TestBadInput:
             attribute(Cut(), torch.rand(2, 4, dtype=torch.float64), 0, composite=preset)
 
     def test_not_a_model(self):
-        with pytest.raises(Exception, match="model is function, expected a torch.nn.Module"):
+        with pytest.raises(Exception, match=r"model is function, expected a torch\.nn\.Module"):
             attribute(lambda x: x, images(), 0, composite="epsilon")
 
     def test_nan_in_the_input_names_samples(self):

@@ -1,8 +1,8 @@
 """The only file that talks to autograd: intercepts operations, applies rules, leaves no trace.
 
-During the explained forward pass a TorchFunctionMode sees every call. One that a composite covers is computed as
-the model would, then becomes an autograd node whose backward is the rule; the rest keeps its own gradient. The
-user's model is never written to, so there is nothing to restore but its train flags.
+During the explained forward pass a TorchFunctionMode sees every call. One that a composite covers is computed
+as the model would, then becomes an autograd node whose backward is the rule; the rest keeps its own gradient.
+The user's model is never written to, so there is nothing to restore but its train flags.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _widened(op: Op) -> Op:
 
 @dataclass(repr=False)
 class _Undecided(Rule):
-    """The rule of an operation that may turn out to be the last, or the last but one, when the model has run."""
+    """The rule of an operation that may turn out to be the last, or last but one, when the model has run."""
 
     covered: int
     waiting: list[tuple[int, int, int, Rule]]
@@ -144,7 +144,7 @@ class _Producer:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an explanation needs to know of its model: the rules in order of precedence, canonizers, module paths."""
+    """What an explanation knows of its model: rules in order of precedence, canonizers, module paths."""
 
     composite: Composite
     rules: tuple[Rule, ...]
@@ -226,7 +226,7 @@ class Interceptor(TorchFunctionMode):
         return tensor
 
     def _write(self, tensor: Tensor, result: Tensor) -> None:
-        """Let `result` stand for `tensor` from now on, in the memory that it shares with its views and base too."""
+        """Let `result` stand for `tensor` from now on, also in the memory it shares with its views and base."""
         tensor = self._newest(tensor)
         whole = tensor._base
         if whole is None:
@@ -251,6 +251,8 @@ class Interceptor(TorchFunctionMode):
         args, kwargs = _map(args, self._settle), {k: _map(v, self._settle) for k, v in kwargs.items()}
         live = [t for t in _tensors((args, kwargs)) if t.requires_grad]
         if not live or not torch.is_grad_enabled():
+            if args and isinstance(args[0], Tensor) and args[0].requires_grad and _writes(func, args, kwargs):
+                return self._unrecorded(func, args, kwargs, changed)
             return func(*args, **kwargs)
         for name, canonizer in self.plan.canonizers:
             if (parts := canonizer.decompose(func)) is not None:
@@ -281,6 +283,18 @@ class Interceptor(TorchFunctionMode):
             return result
         if result is not given:  # dropout in evaluation returns what it was given
             self._write(changed, result)
+        return changed
+
+    def _unrecorded(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], changed: Any
+    ) -> Any:
+        """Write on a signal where the model switched gradients off: values change, relevance goes through."""
+        signal = args[0]
+        copy = signal.detach().clone()
+        func(copy, *args[1:], **kwargs)
+        with torch.enable_grad():
+            self._write(changed, signal + (copy - signal.detach()))
+        self._record(getattr(func, "__name__", str(func)).strip("_"), ROUTE, "routed")
         return changed
 
     def _decompose(
@@ -317,7 +331,7 @@ class Interceptor(TorchFunctionMode):
 
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         owner = self._settle(args[0]) if isinstance(args[0], Tensor) else args[0]
-        # `.grad`, `.requires_grad` and the like must speak of the tensor that was asked, not of a detached copy.
+        # `.grad`, `.requires_grad` and the like must speak of the tensor asked, not of a detached copy.
         found = func(owner, *args[1:])
         return found if isinstance(found, Tensor) else func(*args)
 
@@ -330,10 +344,7 @@ class Interceptor(TorchFunctionMode):
         changed: Any,
     ) -> Any:
         name = getattr(func, "__name__", str(func))
-        mutates = name == "__setitem__" or (
-            name.endswith("_") and not name.endswith("__") and name not in _INPLACE_ELSEWHERE
-        )
-        if mutates and args and isinstance(args[0], Tensor):
+        if args and isinstance(args[0], Tensor) and _writes(func, args, kwargs):
             # Written on a copy: rules still need the values that went through here before.
             copy = args[0].clone()
             func(copy, *args[1:], **kwargs)
@@ -371,7 +382,7 @@ class Interceptor(TorchFunctionMode):
         return self._plain(function, kind, args, kwargs)
 
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Compute an operation without weights; under a rule its gradient is kept as the operation's own map."""
+        """Compute an operation without weights; its gradient is kept as the operation's own map."""
         site = self._site(function.name, kind)
         rule = None if kwargs.get("return_indices") or site.name.endswith("indices") else self._match(site)
         if rule is None:
@@ -491,7 +502,7 @@ class Interceptor(TorchFunctionMode):
         return result
 
     def _absorb(self, op: AffineOp, signal: Tensor) -> tuple[AffineOp, Tensor]:
-        """Return an affine operation with the batch norm before it merged in, if a canonizer can do so exactly."""
+        """Return an affine operation with the batch norm before it merged in, if a canonizer knows how."""
         before: tuple[Call, Op, Tensor] | None = self._norms.get(signal)
         if before is None:
             return op, signal
@@ -530,7 +541,8 @@ class Interceptor(TorchFunctionMode):
         found = None if whole is None else self._producers.get(whole)
         if found is None or whole is None or not isinstance(found.op.map, DenseMap) or whole.ndim < 3:
             return None
-        for view in (lambda t: t.flatten(0, -2), lambda t: t.mT):
+        views: tuple[Callable[[Tensor], Tensor], ...] = (lambda t: t.flatten(0, -2), lambda t: t.mT)
+        for view in views:
             same = view(whole)
             if (same.shape, same.stride()) == (tensor.shape, tensor.stride()):
                 return found, view
@@ -569,7 +581,7 @@ class Interceptor(TorchFunctionMode):
         return result
 
     def _match(self, site: Site) -> Rule | None:
-        """Return the rule of the first entry that fits; positions count per entry, from the end where negative."""
+        """Return the rule of the first entry that fits; positions count per entry, negative ones from the end."""
         found: Rule | None = None
         decided = False
         waiting: list[tuple[int, int, int, Rule]] = []
@@ -599,7 +611,7 @@ class Interceptor(TorchFunctionMode):
     def _executing(self) -> tuple[str, str]:
         """Return path and class of the module whose forward is running, read off the stack.
 
-        Module hooks would tell too, but they would be a trace on the user's model and one more state to restore.
+        Module hooks would tell too, but they would be a trace on the user's model, one more to remove.
         """
         frame: types.FrameType | None = sys._getframe(1)
         while frame is not None:
@@ -625,9 +637,19 @@ def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor) -> None:
     error = float((got.detach() - expected).nan_to_num().abs().amax())
     if error > min(1e4 * torch.finfo(expected.dtype).eps, 0.1) * max(size, 1e-30):
         raise EngineError(
-            f"canonizer {canonizer!r} changes the output of {site}: it differs by {error:.3g} where values reach "
-            f"{size:.3g}; leave it out with canonizers=(…) and report it to its author"
+            f"canonizer {canonizer!r} changes the output of {site}: it differs by {error:.3g} where values "
+            f"reach {size:.3g}; leave it out with canonizers=(…) and report it to its author"
         )
+
+
+def _writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Say whether a call changes its first argument."""
+    if (function := FUNCTIONS.get(func)) is not None:
+        return function.bind(args, kwargs)[2]
+    name = getattr(func, "__name__", str(func))
+    if name.startswith("__"):
+        return name == "__setitem__" or name in ("__ipow__", "__imod__", "__ifloordiv__")
+    return name.endswith("_") and name not in _INPLACE_ELSEWHERE
 
 
 def hidden_modules(model: nn.Module) -> list[Covered]:
@@ -643,7 +665,7 @@ def hidden_modules(model: nn.Module) -> list[Covered]:
 
 @contextmanager
 def evaluation(model: nn.Module) -> Iterator[None]:
-    """Put the model in evaluation mode and gradients on; give back every module's own train flag, whatever happens."""
+    """Put the model in evaluation mode and gradients on; give every module its own train flag back."""
     training = [module for module in model.modules() if module.training]
     for module in training:
         module.training = False
@@ -701,7 +723,7 @@ def _part(view: Tensor, whole: Tensor, other: Tensor) -> Tensor:
 
 
 def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return the values of `tensor` laid out in memory as `like`, so that the same views can be taken of it."""
+    """Return `tensor` laid out in memory as `like`, so that the same views can be taken of it."""
     if tensor.stride() == like.stride():
         return tensor
     made = torch.empty_strided(like.size(), like.stride(), dtype=tensor.dtype, device=tensor.device)
