@@ -42,7 +42,7 @@ PRESETS = {
     "epsilon-gamma-box": (BOUNDS, box, formulas.gamma, formulas.epsilon),
     "epsilon-alpha2-beta1": ({}, formulas.alphabeta, formulas.alphabeta, formulas.epsilon),
     "epsilon-alpha2-beta1-flat": ({}, formulas.flat, formulas.alphabeta, formulas.epsilon),
-    "excitation-backprop": ({}, unbiased, unbiased, unbiased),
+    "excitation-backprop": ({}, *[formulas.zplus] * 3),
     "epsilon": ({"epsilon": 1e-3}, *[partial(formulas.epsilon, epsilon=1e-3)] * 3),
     "alpha-beta": ({"alpha": 1.5, "beta": 0.5}, *[partial(formulas.alphabeta, alpha=1.5, beta=0.5)] * 3),
     "w-square": ({}, *[formulas.wsquare] * 3),
@@ -76,6 +76,15 @@ def test_equals_rules_applied_by_hand(name):
     expected = by_hand(model, x, 2, *rules, parameters.get("epsilon", 1e-6))  # sums and pools have it too
     torch.testing.assert_close(found.relevance, expected, rtol=1e-9, atol=1e-12)
     assert expected.any()
+
+
+def test_excitation_backprop_without_bias_conserves():
+    torch.manual_seed(0)
+    model, x = Net().double(), torch.rand(3, 3, 8, 8, dtype=torch.float64) * 9 - 4
+    source = composite("excitation-backprop", zero_params=("bias",))
+    found = attribute(model, x, 2, composite=source)
+    torch.testing.assert_close(found.relevance, by_hand(model, x, 2, *[unbiased] * 3), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.relevance.sum((1, 2, 3)), found.output[:, 2], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", PRESETS)
