@@ -34,6 +34,8 @@ Progress = Callable[[int, int, str], None]
 """Called with the number of finished classes, of all, and the name of the latest ("" at the start)."""
 
 CACHE_FOLDER = "cache"
+CACHE_LIMIT = 20 * 2**30
+"""Bytes that the cache of a run may take after an analysis."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def analyze(
         )
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     reused = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
+    if folder:
+        Cache(folder).trim(CACHE_LIMIT)
     _register(file, document, steps.name, target)
     return Analysed(target, steps.name, ranking(target, labels), reused)
 

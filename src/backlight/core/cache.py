@@ -8,7 +8,9 @@ replaced.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -46,6 +48,8 @@ class Cache:
         except _UNREADABLE:
             path.unlink(missing_ok=True)
             return None
+        with contextlib.suppress(OSError):  # a cache that may only be read is read
+            os.utime(path)  # used last: what `trim` goes by
         return value if isinstance(value, dict) else None
 
     def put(self, key: str, outputs: Mapping[str, Any]) -> bool:
@@ -73,6 +77,17 @@ class Cache:
         for path in (*entries, *self.root.glob("*/.*.part")):
             path.unlink(missing_ok=True)
         return len(entries)
+
+    def trim(self, limit: int) -> int:
+        """Remove the entries used least recently until all take at most `limit` bytes; return how many."""
+        entries = sorted(((p.stat().st_mtime_ns, p.stat().st_size, p) for p in self._entries()), reverse=True)
+        taken, removed = 0, 0
+        for _, size, path in entries:
+            taken += size
+            if taken > limit:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
 
     def _entries(self) -> Iterator[Path]:
         return self.root.glob(f"*/[!.]*{_SUFFIX}")

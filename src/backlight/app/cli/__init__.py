@@ -14,6 +14,8 @@ VERBS = {
     "demo": "Find a planted artefact in real digits, start to end.",
     "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
     "report": "Write a run's findings into one page to print or send.",
+    "pipeline": "Show a pipeline's steps, or write it as a file.",
+    "cache": "Show or clear a run's cached results.",
     "selftest": "Plant an artefact in your own pictures and see whether a pipeline finds it.",
     "plugins": "List installed plugins, check one, or write a new package.",
     "doctor": "Show versions, device, plugins, and what is missing.",

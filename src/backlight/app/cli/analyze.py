@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--pipeline", "preset", default="spray", show_default=True, metavar="NAME", help="Preset to run."
+    "--pipeline",
+    "preset",
+    default="spray",
+    show_default=True,
+    metavar="NAME",
+    help="Preset to run, or a TOML file.",
 )
 @click.option(
     "--set",
@@ -26,6 +31,13 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="STEP.PARAM=VALUE",
     help="Change a parameter of a step (knn.k=10) or of the preset (neighbours=10).",
+)
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="STEP.PARAM=A,B,…",
+    help="Run a step, and what depends on it, once for every value (knn.k=8,16,32).",
 )
 @click.option(
     "--class", "classes", multiple=True, metavar="NAME", help="Analyse only this class; repeatable."
@@ -46,6 +58,7 @@ def command(
     run: Path,
     preset: str,
     settings: tuple[str, ...],
+    sweeps: tuple[str, ...],
     classes: tuple[str, ...],
     by: str,
     workers: int | None,
@@ -56,7 +69,7 @@ def command(
     from backlight.app.cli.progress import progress_bar
     from backlight.core.analysis import analyze
 
-    steps = configured(preset, settings)
+    steps = swept(configured(preset, settings), sweeps)
     with progress_bar("Analysing") as report:
         done = analyze(
             run,
@@ -72,11 +85,12 @@ def command(
 
 
 def configured(preset: str, settings: Sequence[str]) -> Pipeline:
-    """Return the preset with `NAME=VALUE` settings of itself and `STEP.PARAM=VALUE` settings of its steps."""
+    """Return a preset or TOML file with `NAME=VALUE` and `STEP.PARAM=VALUE` settings of it and its steps."""
     import yaml
 
     from backlight.core.errors import RequestError
     from backlight.core.pipeline import pipeline
+    from backlight.core.pipeline_file import read_pipeline
 
     own: dict[str, Any] = {}
     of_steps: dict[str, Any] = {}
@@ -89,7 +103,30 @@ def configured(preset: str, settings: Sequence[str]) -> Pipeline:
         except yaml.YAMLError as error:
             raise RequestError(f"--set {setting!r}: {text!r} is not a value") from error
         (of_steps if "." in name else own)[name] = value
-    return pipeline(preset, **own).replace(of_steps)
+    if not preset.endswith(".toml"):
+        return pipeline(preset, **own).replace(of_steps)
+    if own:
+        raise RequestError(f"--set {next(iter(own))}: a pipeline file has parameters of steps only")
+    return read_pipeline(preset).replace(of_steps)
+
+
+def swept(steps: Pipeline, sweeps: Sequence[str]) -> Pipeline:
+    """Return the pipeline with every `STEP.PARAM=A,B,…` run once for each value."""
+    import yaml
+
+    from backlight.core.errors import RequestError
+    from backlight.core.pipeline_file import sweep
+
+    for text in sweeps:
+        name, equals, values = text.partition("=")
+        try:
+            listed = yaml.safe_load(f"[{values}]")
+        except yaml.YAMLError as error:
+            raise RequestError(f"--sweep {text!r}: {values!r} is no list of values") from error
+        if not equals or "." not in name:
+            raise RequestError(f"--sweep {text!r} is not of the form STEP.PARAM=A,B,…")
+        steps = sweep(steps, name, tuple(listed))
+    return steps
 
 
 def print_ranking(done: Analysed) -> None:
