@@ -37,7 +37,7 @@ def test_equals_zennit_on_what_it_sees(name):
     make = getattr(composites, PRESETS[name], None) or getattr(composites, PRESETS[name].capitalize(), None)
     if make is None:
         pytest.skip(f"this Zennit has no {PRESETS[name]}")
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     x = torch.rand(2, 3, 14, 14, dtype=torch.float64) * 6 - 3
     bounds = {"low": torch.full_like(x[:1], -3), "high": torch.full_like(x[:1], 3)}
     model = net()
@@ -47,4 +47,5 @@ def test_equals_zennit_on_what_it_sees(name):
         seed[:, 1] = 1.0 if composite(name).start == "slope" else out[:, 1]
         _, theirs = attributor(x.clone(), seed)
     ours = attribute(net(), x, 1, composite=name).relevance
+    assert theirs.any()
     assert float((ours - theirs).abs().max() / theirs.abs().max()) < 1e-14
