@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from backlight.core.annotations import Annotations
 from backlight.core.confine import Roots
 from backlight.core.errors import FormatError, RequestError, unknown
 from backlight.core.image_directory import ImageDirectory
@@ -225,6 +226,23 @@ class Attributions:
             else np.zeros((0, 0), np.float32)
         )
 
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers whose relevance was kept in every file."""
+        groups = [self._files.get(path).get("layer", {}) for path in self.paths]
+        return sorted(set.intersection(*(set(group) for group in groups))) if groups else []
+
+    def layer(self, name: str, indices: Array) -> Array:
+        """Return the relevance of a layer, (n, channels) or (n, *layer) float32, in the order asked for."""
+        if name not in self.layers:
+            raise RequestError(f"the run has {unknown('layer', name, self.layers)}")
+        found: dict[int, Array] = {}
+        for number, positions in self._by_file(indices).items():
+            rows = np.array([self._where[int(indices[p])][1] for p in positions])
+            taken = Rows(self._files.get(self.paths[number])["layer"], name).take(rows)
+            found |= dict(zip(positions, taken, strict=True))
+        return np.stack([np.asarray(found[p]) for p in range(len(indices))]).astype(np.float32)
+
     def training(self, indices: Array) -> NDArray[np.bool_] | None:
         """Return which samples belong to the training split, (n,) bool, or None where it was not recorded."""
         found = np.zeros(len(indices), dtype=bool)
@@ -390,6 +408,7 @@ class Project:
         self.path, self.root = path, path.parent
         self.document = document
         self.roots = Roots(path.parent, *roots)
+        self.annotations = Annotations(path)
         self._files = _Files(self.roots)
         body = _mapping(document, "project", path)
         self.name = str(_get(body, "name", path))
