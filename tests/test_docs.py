@@ -1,5 +1,8 @@
 """What README and docs promise is true: their examples run, their keys and options exist."""
 
+import importlib
+import inspect
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 from backlight.app.cli import main
 from backlight.core.registry import Registry, registry
-from backlight.testing import check_registry_entry
+from backlight.testing import check_registry_entry, suite
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -86,3 +89,63 @@ def test_the_repository_names_no_machine():
     files = [*PAGES, ROOT / "constraints.txt", ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / ".ci/run"]
     for file in files:
         assert not pattern.search(file.read_text(encoding="utf-8")), file
+
+
+def test_the_moving_guide_names_plugins_that_exist():
+    rows = re.findall(r"^\| .* \| (.*) \| .*\|$", (ROOT / "docs/guide/moving.md").read_text("utf-8"), re.M)
+    named = {name for cell in rows for name in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", cell)}
+    assert len(named) > 30
+    assert named - {entry.name for entry in registry().entries()} == {"stabiliser"}
+
+
+def test_the_guide_on_choosing_names_plugins_that_exist():
+    text = (ROOT / "docs/guide/choosing.md").read_text("utf-8")
+    cells = re.findall(r"^\|(.*?)\|(.*?)\|", text, re.M)
+    named = {name for row in cells for name in re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)*)`", " ".join(row))}
+    assert len(named) > 12
+    assert named <= {entry.name for entry in registry().entries()}
+
+
+def test_the_module_of_every_built_in_gives_its_formula():
+    """The reference shows the module's docstring."""
+    for entry in registry().entries():
+        if entry.built_in:
+            module = inspect.getmodule(registry().load(entry).factory)
+            assert inspect.getdoc(module), entry
+
+
+def test_every_conformance_check_is_described():
+    for home in suite.HOMES.values():
+        for name, check in importlib.import_module(home).CHECKS.items():
+            assert inspect.getdoc(check), (home, name)
+
+
+PACKAGES = ("backlight.core", "backlight.testing", "backlight.app", "backlight.plugins")
+
+
+def public(module):
+    """Yield (name, thing) of every public class, function and method that a module defines."""
+    for name, thing in vars(module).items():
+        own = getattr(thing, "__module__", None) == module.__name__
+        if name.startswith("_") or not own or not (inspect.isclass(thing) or inspect.isfunction(thing)):
+            continue
+        yield name, thing
+        if inspect.isclass(thing):
+            for attribute, member in vars(thing).items():
+                if not attribute.startswith("_") and inspect.isfunction(member):
+                    yield f"{name}.{attribute}", getattr(thing, attribute)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_public_names_are_documented(package):
+    """Docs coverage is 100 %: modules, classes, functions and methods; a method may inherit its docstring."""
+    root = importlib.import_module(package)
+    found = [root.__name__, *(m.name for m in pkgutil.walk_packages(root.__path__, f"{package}."))]
+    missing = []
+    for dotted in found:
+        if dotted.endswith("__main__"):
+            continue
+        module = importlib.import_module(dotted)
+        missing += [] if module.__doc__ else [dotted]
+        missing += [f"{dotted}.{name}" for name, thing in public(module) if not inspect.getdoc(thing)]
+    assert not missing

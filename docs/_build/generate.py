@@ -1,11 +1,12 @@
 """MkDocs hook: fill pages from what the code says, so that tables and command-line help cannot drift.
 
-A page asks with a line `<!-- plugins: KIND -->`, `<!-- help -->` or `<!-- hooks -->`.
+A page asks with a line `<!-- plugins: KIND -->`, `<!-- help -->`, `<!-- hooks -->` or `<!-- checks -->`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -17,13 +18,19 @@ from backlight.app.cli import main
 from backlight.core import hookspecs
 from backlight.core.hookspecs import GROUPS, SPECS, PluginSpec
 from backlight.core.registry import registry
+from backlight.testing import suite
 
-REQUEST = re.compile(r"^<!-- (plugins|help|hooks)(?:: (\w+))? -->$", re.MULTILINE)
+REQUEST = re.compile(r"^<!-- (plugins|help|hooks|checks)(?:: (\w+))? -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace every request on the page by the text it asks for."""
-    makers: dict[str, Callable[..., str]] = {"plugins": plugins, "help": command_line, "hooks": hooks}
+    makers: dict[str, Callable[..., str]] = {
+        "plugins": plugins,
+        "help": command_line,
+        "hooks": hooks,
+        "checks": checks,
+    }
     return REQUEST.sub(lambda found: makers[found[1]](*[found[2]] if found[2] else []), markdown)
 
 
@@ -100,3 +107,16 @@ def hooks() -> str:
                     f"Descriptor `{spec.__name__}`: {fields}.\n\n```text\n{inspect.getdoc(spec)}\n```\n"
                 )
     return "\n".join(parts)
+
+
+def checks() -> str:
+    """Return a table of the conformance checks of every kind, as their docstrings describe them."""
+    lines = ["| Kind | Check | What passes |", "| --- | --- | --- |"]
+    lines.append(
+        "| all | value | A frozen dataclass that equals its copies, survives pickling and its own repr. |"
+    )
+    for kind, home in suite.HOMES.items():
+        for name, check in importlib.import_module(home).CHECKS.items():
+            text = (inspect.getdoc(check) or "").split("\n")[0]
+            lines.append(f"| {kind} | {name} | {_cell(text)} |")
+    return "\n".join(lines)

@@ -252,6 +252,7 @@ def _either(method: Callable[[Subject], None], stage: Callable[[Subject], None])
     def check(subject: Subject) -> None:
         (method if methods.is_method(subject) else stage)(subject)
 
+    check.__doc__ = stage.__doc__
     return check
 
 

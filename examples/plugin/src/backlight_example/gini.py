@@ -1,7 +1,7 @@
-"""Gini index of a map's absolute values (Hurley & Rickard 2009): 0 for an even map, near 1 for a single pixel.
+"""Gini index of a map's absolute values (Hurley & Rickard 2009): 0 for an even map, near 1 for one pixel.
 
-With |x| ascending, G = Σ_i (2i − D − 1)·|x|_i / (D·Σ|x|), i = 1 … D. Artefacts are often small and always in one
-place, so that clusters that rely on one have concentrated maps.
+With |x| ascending, G = Σ_i (2i − D − 1)·|x|_i / (D·Σ|x|), i = 1 … D. Artefacts are often small and always
+in one place, so that clusters that rely on one have concentrated maps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 @final
 @dataclass(frozen=True)
 class Gini(Processor):
-    """Measure how concentrated maps are: features (N, D), labels (N,) -> gini, cluster_gini (K,), cluster (K,).
+    """Measure how concentrated maps are: features (N, D), labels (N,) -> gini, cluster_gini and cluster (K,).
 
     power: maps are raised to it first; larger values look at the peaks only (> 0).
     """

@@ -1,7 +1,7 @@
 """Relative absolute magnitude (Vukadin et al. 2024): s = R / st(|x|·|W|),  R_x = |x| ⊙ sᵀ|W|.
 
-Unlike in LRP-epsilon, contributions of opposite sign cannot cancel in the denominator, so that relevance keeps its
-sign and its size stays bounded by what came in.
+Unlike in LRP-epsilon, contributions of opposite sign cannot cancel in the denominator, so that relevance
+keeps its sign and its size stays bounded by what came in.
 """
 
 from __future__ import annotations
