@@ -42,6 +42,12 @@ class Page:
     def choose(self, control, text):
         Select(self.one(f"#{control}")).select_by_visible_text(text)
 
+    def choose_picture(self, key, text):
+        """Choose colour map, scaling or sampling in the menu behind the colour bar."""
+        self.click("#samples--pictures summary")
+        self.choose(f"samples--{key}", text)
+        self.click("#samples--pictures summary")
+
     def points(self):
         """Dataset index -> (x, y) on the screen, of every point the map has drawn."""
         found = self.driver.execute_script(

@@ -19,8 +19,8 @@ def arrange(page):
     page.choose("app--y", "5")
     page.click(".cluster", 2)
     page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
-    page.click(".switch label", 1)
-    page.choose("samples--cmap", "bwr")
+    page.click("#samples--mode label", 1)
+    page.choose_picture("cmap", "bwr")
     page.wait(lambda: "cmap=bwr" in page.sources()[0] and "mode=attribution" in page.sources()[0])
 
 
@@ -45,7 +45,7 @@ def test_a_link_restores_everything(page, chromium):
     again.wait(lambda: len(again.all(".thumbnail")) == MARKED, "the selection did not come back")
     again.wait(lambda: shown(again) == before)
     assert again.explorer.selection == MARKED_INDICES
-    assert again.texts(".switch .active") == ["Attribution"]
+    assert again.texts("#samples--mode .active") == ["Attribution"]
     assert again.errors() == []
 
 

@@ -108,7 +108,7 @@ def by_way_of_another_file(file, secret):
 def test_hdf5_files_that_read_from_outside_are_refused(run, secret, attack):
     with h5py.File(run / DATA_FILE, "r+") as file:
         attack(file, secret)
-    with open_project(run) as project, pytest.raises(FormatError, match="leads out|refused"):
+    with open_project(run) as project, pytest.raises(FormatError, match=r"leads out|refused"):
         project.dataset.image(0)
 
 

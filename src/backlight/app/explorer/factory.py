@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dash import Dash, Input, Output, State
+from dash import ALL, Dash, Input, Output, State
 
 from backlight.app.explorer.access import restrict
 from backlight.app.explorer.catalogue import catalogue
+from backlight.app.explorer.choosing import combine
+from backlight.app.explorer.compression import compress
 from backlight.app.explorer.guard import Guard, logger, problem_card, sentence
 from backlight.app.explorer.images import image_routes
-from backlight.app.explorer.layout import CONTROLS, Card, page
+from backlight.app.explorer.layout import CONTROLS, TABBED, Card, page
 from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
@@ -53,6 +55,7 @@ def make_app(
     )
     restrict(app.server, token)
     sanitise(app)
+    compress(app.server, scripts=token is not None)
     app.server.register_blueprint(image_routes(opened))
     found = _installed() if panels is None else list(panels)
     cards = [
@@ -61,6 +64,9 @@ def make_app(
     entries, problems = catalogue(projects)
     app.layout = page(cards, entries, problems)
     _choose(app)
+    if any(card.slot == TABBED for card in cards):
+        combine(app, opened)
+    _show_one(app)
     carry(app, opened)
     if on_selection is not None:
         _report(app, on_selection)
@@ -151,6 +157,18 @@ def _choose(app: Dash) -> None:
         State("store--selection", "data"),
         State("app--catalogue", "data"),
         State("app--choices", "data"),
+    )
+
+
+def _show_one(app: Dash) -> None:
+    """Bring one panel of the tabbed slot to the front."""
+    app.clientside_callback(
+        "(...args) => backlight.front(...args)",
+        Output("store--shown", "data"),
+        Output({"type": "app--tab", "index": ALL}, "aria-selected"),
+        Input({"type": "app--tab", "index": ALL}, "n_clicks"),
+        Input("store--shown", "data"),
+        State({"type": "app--tab", "index": ALL}, "id"),
     )
 
 

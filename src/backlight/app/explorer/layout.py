@@ -9,6 +9,7 @@ from typing import Any
 import dash_bootstrap_components as dbc
 from dash import dcc, html
 
+from backlight.app.explorer.choosing import bar
 from backlight.core.panel import COLOUR_CHOICES, COLOUR_DEFAULTS, STORES
 
 CONTROLS = {
@@ -20,9 +21,9 @@ CONTROLS = {
     "x": "x",
     "y": "y",
 }
+TABBED = "bottom"
 SLOTS = ("main", "side", "bottom")
 UPLOAD_LIMIT = 32 << 20
-DEFAULTS: dict[str, Any] = {"colour": COLOUR_DEFAULTS}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Card:
 
 def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequence[str]) -> html.Div:
     """Return the whole layout."""
-    stores = [dcc.Store(id=f"store--{store}", data=DEFAULTS.get(store)) for store in STORES]
+    front = next((card.name for card in cards if card.slot == TABBED), None)
+    start = {"colour": COLOUR_DEFAULTS, "shown": front}
+    stores = [dcc.Store(id=f"store--{store}", data=start.get(store)) for store in STORES]
     return html.Div(
         [
             dcc.Store(id="app--catalogue", data=entries),
@@ -49,6 +52,7 @@ def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequenc
             html.Div(id="app--toast", className="toast-line", role="status"),
             *stores,
             toolbar(),
+            help_window(),
             *[dbc.Alert(text, color="warning", dismissable=True, className="notice") for text in problems],
             html.Main(
                 [_slot(slot, [c for c in cards if c.slot == slot]) for slot in SLOTS], className="page"
@@ -96,10 +100,39 @@ def actions() -> html.Div:
             ("export", "Export", "Save class, map and selection as JSON, which ViRelAy reads too"),
         )
     ]
-    return html.Div([*buttons, upload], className="actions")
+    keys = html.Button(
+        "?", id="app--help-button", className="btn btn-sm", title="Show the keys", **{"data-key": "?"}
+    )
+    return html.Div([*buttons, upload, keys], className="actions")
+
+
+def help_window() -> dbc.Modal:
+    """Return the list of keys, filled by the browser."""
+    header = dbc.ModalHeader(dbc.ModalTitle("Keys"))
+    return dbc.Modal(
+        [header, dbc.ModalBody(id="app--help-body", className="keys")], id="app--help", is_open=False
+    )
+
+
+def _tabs(cards: Sequence[Card]) -> html.Div:
+    """Return the strip that brings one of a slot's panels to the front."""
+    buttons = [
+        html.Button(
+            card.title,
+            id={"type": "app--tab", "index": card.name},
+            className="lower-tab",
+            role="tab",
+            **{"aria-controls": f"app--{card.name}-panel"},
+        )
+        for card in cards
+    ]
+    return html.Div(buttons, className="lower-tabs", role="tablist")
 
 
 def _slot(slot: str, cards: Sequence[Card]) -> html.Div:
+    if slot == TABBED and cards:
+        strip = html.Div([_tabs(cards), bar()], className="lower-strip")
+        return html.Div([strip, *map(_section, cards)], className=f"slot slot-{slot} tabbed")
     return html.Div([_section(card) for card in cards], className=f"slot slot-{slot}")
 
 

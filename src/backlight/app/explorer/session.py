@@ -15,7 +15,7 @@ from backlight.app.explorer.exchange import export, read
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.project import Project
 
-NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection")
+NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown")
 
 
 def carry(app: Dash, projects: Mapping[str, Project]) -> None:
@@ -30,6 +30,13 @@ def carry(app: Dash, projects: Mapping[str, Project]) -> None:
         "(clicks) => backlight.share(clicks)",
         Output("app--toast", "children"),
         Input("app--share", "n_clicks"),
+    )
+
+    app.clientside_callback(
+        "(clicks) => backlight.help(clicks)",
+        Output("app--help", "is_open"),
+        Output("app--help-body", "children"),
+        Input("app--help-button", "n_clicks"),
     )
 
     @app.callback(

@@ -98,5 +98,19 @@
     return [true, bbox, bbox.x0 > middle ? "left" : "right", children];
   };
 
-  return { figure, select, preview };
+  // The select and the shared store follow each other.
+  const colourBy = (by, colour) => {
+    const { no_update, callback_context } = window.dash_clientside;
+    const stored = callback_context.triggered.some(({ prop_id }) => prop_id === "store--colour.data");
+    if (stored || !callback_context.triggered.length) return [no_update, colour.by || "cluster"];
+    return [by === colour.by ? no_update : { ...colour, by }, no_update];
+  };
+
+  // What the colours mean; clusters have a list of their own.
+  const legend = (groups) =>
+    !groups || groups.by === "cluster" ? [] : groups.clusters.slice(0, 12).map(({ name, colour }) =>
+      backlight.element("Span", { className: "legend-entry", children: [
+        backlight.element("Span", { className: "swatch", style: { backgroundColor: colour } }), name] }));
+
+  return { colourBy, legend, figure, select, preview };
 })()

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
 
-import numpy as np
+import dash_bootstrap_components as dbc
 from dash import Input, Output, State, dcc, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array
 from backlight.core.project import Embedding
-from backlight.plugins.viewers.palette import AXIS, GRID, NOISE, cluster_colour, cluster_name
+from backlight.plugins.viewers.colouring import PLAIN, choices, group
+from backlight.plugins.viewers.palette import AXIS, GRID
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 TOOLS = {
@@ -38,13 +39,24 @@ class EmbeddingMap(Panel):
     def layout(self, context: PanelContext) -> Any:
         """Return the graph, its tooltip and the stores that hold what the graph is drawn from."""
         graph = dcc.Graph(id=context.id("graph"), config=TOOLS, clear_on_unhover=True, responsive=True)
+        by = dbc.Select(
+            id=context.id("by"), options=[*PLAIN], value="cluster", size="sm", className="colour-by"
+        )
         return html.Div(
             [
                 dcc.Store(id=context.id("points")),
                 dcc.Store(id=context.id("groups")),
                 graph,
                 dcc.Tooltip(id=context.id("tooltip"), className="preview", direction="right"),
-                html.Div("Drag to select samples · double-click to clear", className="hint"),
+                html.Div(
+                    [
+                        html.Label("Colour by", htmlFor=context.id("by")),
+                        by,
+                        html.Span(id=context.id("legend")),
+                    ],
+                    className="hint",
+                    title="Drag to select samples, double-click to clear",
+                ),
             ],
             className="map",
         )
@@ -59,11 +71,22 @@ class EmbeddingMap(Panel):
                 return None
             return read_points(context, (project, analysis, category), embedding)
 
-        @callback(Output(context.id("groups"), "data"), *place, Input(context.store("clustering"), "data"))
-        def groups(project: str, analysis: str, category: str, clustering: str | None) -> Any:
+        @callback(
+            Output(context.id("groups"), "data"),
+            *place,
+            Input(context.store("clustering"), "data"),
+            Input(context.id("by"), "value"),
+        )
+        def groups(project: str, analysis: str, category: str, clustering: str | None, by: str | None) -> Any:
             if not category:
                 return None
-            return read_groups(context, (project, analysis, category), clustering)
+            return read_groups(context, (project, analysis, category), clustering, by)
+
+        @callback(Output(context.id("by"), "options"), *place, Input(context.store("shown"), "data"))
+        def options(project: str, analysis: str, category: str, shown: str | None) -> Any:
+            if not category:
+                return no_update
+            return choices(context.projects[project], context.category(project, analysis, category))
 
         def browser(name: str, *dependencies: Any) -> None:
             callback.clientside(f"(...args) => {SCRIPT}.{name}(...args)", *dependencies)
@@ -75,6 +98,14 @@ class EmbeddingMap(Panel):
             Input(context.id("groups"), "data"),
             Input(context.store("selection"), "data"),
         )
+        browser(
+            "colourBy",
+            Output(context.store("colour"), "data"),
+            Output(context.id("by"), "value"),
+            Input(context.id("by"), "value"),
+            Input(context.store("colour"), "data"),
+        )
+        browser("legend", Output(context.id("legend"), "children"), Input(context.id("groups"), "data"))
         browser(
             "select",
             Output(context.store("selection"), "data"),
@@ -109,21 +140,15 @@ def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict
     }
 
 
-def read_groups(context: PanelContext, scope: tuple[str, str, str], clustering: str | None) -> Any:
-    """Return the cluster of every sample, and the clusters with noise first, so that it is drawn beneath."""
+def read_groups(
+    context: PanelContext, scope: tuple[str, str, str], clustering: str | None, by: str | None = "cluster"
+) -> Any:
+    """Return the group of every sample, and the groups, noise or unknown first: it is drawn beneath."""
     category = context.category(*scope)
-    if clustering is None:
-        ids, name = np.zeros(len(category.index), dtype=np.int8), "sample"
-    elif clustering in category.clusterings:
-        ids, name = category.clusters(clustering), ""
-    else:
+    if clustering is not None and clustering not in category.clusterings:
         return no_update
-    ids = np.where(ids < 0, NOISE, ids)
-    clusters = [
-        {"id": c, "name": name or cluster_name(c), "colour": cluster_colour(c)}
-        for c in np.unique(ids).tolist()
-    ]
-    return {"scope": scope, "ids": typed_array(ids), "clusters": clusters}
+    ids, entries = group(context.projects[scope[0]], category, clustering, by or "cluster")
+    return {"scope": scope, "ids": typed_array(ids), "clusters": entries, "by": by or "cluster"}
 
 
 def axis_title(embedding: Embedding, component: int) -> str:

@@ -7,14 +7,46 @@ from typing import Any, ClassVar, final
 from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
+import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.heatmap import COLOUR_MAPS
+from backlight.core.errors import RequestError
+from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import MODES, Callbacks, Mode, Panel, PanelContext, image_url
+from backlight.core.panel import (
+    COLOUR_DEFAULTS,
+    MODES,
+    SAMPLINGS,
+    Callbacks,
+    Mode,
+    Panel,
+    PanelContext,
+    image_url,
+    selected,
+    selection,
+)
+from backlight.core.project import Category
 from backlight.core.sample import Sample, describe
+from backlight.plugins.viewers.arranging import ORDERS, Place, arranged
+from backlight.plugins.viewers.summary import analysis_space
 
 PER_PAGE = 24
+SCALING_WORDS = [
+    {"value": value, "label": word}
+    for value, word in zip(
+        SCALINGS,
+        (
+            "per picture",
+            "shared by all",
+            "up to the 99th percentile",
+            "weak ones lifted",
+            "positive only",
+            "negative only",
+        ),
+        strict=True,
+    )
+]
+HEADINGS = ("", "Index", "Label", "Predicted", "Confidence", "Cluster", "Tags", "File")
 EMPTY = "Select samples to see them here: drag on the map, or click a cluster or a class."
 
 
@@ -36,20 +68,37 @@ class Samples(Panel):
             labelClassName="btn btn-sm",
             labelCheckedClassName="active",
         )
-        cmap = dbc.Select(id=context.id("cmap"), options=list(COLOUR_MAPS), value="coldnhot", size="sm")
-        bar = html.Div(
-            [
-                html.Span("−"),
-                html.Img(id=context.id("bar"), alt="colour bar, negative to positive"),
-                html.Span("+"),
-            ],
-            className="colour-bar",
+        view = dbc.RadioItems(
+            id=context.id("view"),
+            options=[{"label": "Grid", "value": "grid"}, {"label": "Table", "value": "table"}],
+            value="grid",
+            className="switch",
+            inputClassName="btn-check",
+            labelClassName="btn btn-sm",
+            labelCheckedClassName="active",
+        )
+        order = dbc.Select(id=context.id("order"), options=ORDERS, value="given", size="sm")
+        search = dbc.Input(
+            id=context.id("search"),
+            type="search",
+            placeholder="Search",
+            size="sm",
+            debounce=0.3,
+            maxLength=100,
         )
         pager = html.Div(
             [
-                html.Button("‹", id=context.id("previous"), title="Previous page", className="btn btn-sm"),
+                html.Button(
+                    "‹",
+                    id=context.id("previous"),
+                    title="Previous page",
+                    className="btn btn-sm",
+                    **{"data-key": "p"},
+                ),
                 html.Span(id=context.id("pages"), className="quiet"),
-                html.Button("›", id=context.id("next"), title="Next page", className="btn btn-sm"),
+                html.Button(
+                    "›", id=context.id("next"), title="Next page", className="btn btn-sm", **{"data-key": "n"}
+                ),
             ],
             id=context.id("pager"),
             className="pager",
@@ -58,37 +107,51 @@ class Samples(Panel):
             [
                 html.H2("Samples"),
                 html.Span(id=context.id("count"), className="quiet grow"),
+                search,
+                order,
+                view,
                 pager,
                 modes,
-                cmap,
-                bar,
+                _pictures(context),
             ],
             className="panel-head",
         )
         grid = html.Div(html.P(EMPTY, className="empty"), id=context.id("grid"), className="grid")
-        return html.Div([dcc.Store(id=context.id("page"), data=None), head, grid, _large(context)])
+        return html.Div(
+            [
+                dcc.Store(id=context.id("page")),
+                dcc.Store(id=context.id("listed")),
+                head,
+                grid,
+                _large(context),
+            ]
+        )
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Choose the page in the browser; send only what a page shows."""
         self._choose_colour(callback, context)
+        self._list(callback, context)
         self._choose_page(callback, context)
         self._show_page(callback, context)
         self._show_sample(callback, context)
+        self._find_similar(callback, context)
 
     def _choose_colour(self, callback: Callbacks, context: PanelContext) -> None:
+        keys = ("mode", "cmap", "scaling", "sampling")
         callback.clientside(
-            """(mode, cmap, colour) => {
+            """(mode, cmap, scaling, sampling, colour) => {
                 const { no_update, callback_context } = window.dash_clientside;
                 const changed = callback_context.triggered.map(({ prop_id }) => prop_id);
-                const stored = changed.includes("store--colour.data");
-                if (stored) return [no_update, colour.mode, colour.cmap];
-                return [{...colour, mode, cmap}, no_update, no_update];
+                document.body.dataset.sampling = colour.sampling || "auto";
+                if (changed.includes("store--colour.data"))
+                    return [no_update, colour.mode, colour.cmap, colour.scaling, colour.sampling];
+                document.body.dataset.sampling = sampling;
+                const keep = [no_update, no_update, no_update, no_update];
+                return [{...colour, mode, cmap, scaling, sampling}, ...keep];
             }""",
             Output(context.store("colour"), "data"),
-            Output(context.id("mode"), "value"),
-            Output(context.id("cmap"), "value"),
-            Input(context.id("mode"), "value"),
-            Input(context.id("cmap"), "value"),
+            *[Output(context.id(key), "value") for key in keys],
+            *[Input(context.id(key), "value") for key in keys],
             Input(context.store("colour"), "data"),
         )
         callback.clientside(
@@ -97,41 +160,107 @@ class Samples(Panel):
             Input(context.store("colour"), "data"),
         )
 
+    def _list(self, callback: Callbacks, context: PanelContext) -> None:
+        # As selected, a selection stays in the browser; only to sort or search it goes to the server.
+        callback.clientside(
+            """(selection, order, search) =>
+                order === "given" && !search ? selection : window.dash_clientside.no_update""",
+            Output(context.id("listed"), "data"),
+            Input(context.store("selection"), "data"),
+            Input(context.id("order"), "value"),
+            Input(context.id("search"), "value"),
+        )
+
+        @callback(
+            Output(context.id("listed"), "data", allow_duplicate=True),
+            Input(context.store("selection"), "data"),
+            Input(context.id("order"), "value"),
+            Input(context.id("search"), "value"),
+            State(context.store("clustering"), "data"),
+            prevent_initial_call=True,
+        )
+        def arrange(
+            chosen: dict[str, Any] | None, order: str, search: str | None, clustering: str | None
+        ) -> Any:
+            if order == "given" and not search:
+                return no_update
+            if chosen is None:
+                return None
+            project, analysis, category = chosen["scope"]
+            place = Place(
+                context.projects[project], context.category(project, analysis, category), clustering
+            )
+            found = arranged(place, selected(chosen), order, search or "")
+            label = f"{chosen['label']}, search “{search}”" if search else chosen["label"]
+            return selection(chosen["scope"], found, label)
+
     def _choose_page(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
             f"""(selection, back, forward, shown) => {{
                 const chosen = selection ? backlight.array(selection.indices) : [];
-                if (!chosen.length) return [null, "", "", true];
+                const none = selection ? `nothing · ${{selection.label}}` : "";
+                if (!chosen.length) return [null, none, "", true];
                 const turn = {{"{context.id("previous")}": -1, "{context.id("next")}": 1}};
                 const step = turn[window.dash_clientside.callback_context.triggered_id] || 0;
                 const total = chosen.length, pages = Math.ceil(total / {PER_PAGE});
                 const page = step && shown ? (shown.page + step + pages) % pages : 0;
                 const indices = [...chosen.slice(page * {PER_PAGE}, (page + 1) * {PER_PAGE})];
                 const count = `${{total.toLocaleString("en")}} · ${{selection.label}}`;
-                return [{{page, indices, project: selection.scope[0]}}, count,
+                return [{{page, indices, scope: selection.scope, project: selection.scope[0]}}, count,
                         `${{page + 1}} of ${{pages}}`, pages < 2];
             }}""",
             Output(context.id("page"), "data"),
             Output(context.id("count"), "children"),
             Output(context.id("pages"), "children"),
             Output(context.id("pager"), "hidden"),
-            Input(context.store("selection"), "data"),
+            Input(context.id("listed"), "data"),
             Input(context.id("previous"), "n_clicks"),
             Input(context.id("next"), "n_clicks"),
             State(context.id("page"), "data"),
         )
 
+    def _find_similar(self, callback: Callbacks, context: PanelContext) -> None:
+        @callback(
+            Output(context.store("selection"), "data"),
+            Output(context.id("large"), "is_open", allow_duplicate=True),
+            Input(context.id("similar"), "n_clicks"),
+            State(context.store("sample"), "data"),
+            *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
+        )
+        def find(
+            clicks: int | None,
+            sample: int | None,
+            project: str,
+            analysis: str,
+            category: str,
+            clustering: str,
+        ) -> Any:
+            if not clicks or sample is None:
+                return no_update, no_update
+            found = context.category(project, analysis, category)
+            scope = (project, analysis, category)
+            return selection(scope, similar(found, clustering, sample), f"nearest to {sample}"), False
+
     def _show_page(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("grid"), "children"),
+            Output(context.id("grid"), "className"),
             Input(context.id("page"), "data"),
             Input(context.store("colour"), "data"),
+            Input(context.id("view"), "value"),
+            State(context.store("clustering"), "data"),
         )
-        def show(page: dict[str, Any] | None, colour: dict[str, str]) -> Any:
+        def show(
+            page: dict[str, Any] | None, colour: dict[str, str], view: str, clustering: str | None
+        ) -> Any:
             if not page:
-                return html.P(EMPTY, className="empty")
+                return html.P(EMPTY, className="empty"), "grid"
             project = context.projects[page["project"]]
-            return [_thumbnail(context, project.name, s, colour) for s in describe(project, page["indices"])]
+            found = describe(project, page["indices"])
+            if view != "table":
+                return [_thumbnail(context, project.name, s, colour) for s in found], "grid"
+            place = Place(project, context.category(*page["scope"]), clustering)
+            return _table(context, place, found, colour), "as-table"
 
     def _show_sample(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
@@ -164,7 +293,75 @@ class Samples(Panel):
                 return no_update, no_update, no_update
             project = context.projects[page["project"]]
             found = describe(project, [sample])[0]
-            return True, found.label or f"Sample {sample}", _large_body(project.name, found, colour["cmap"])
+            return True, found.label or f"Sample {sample}", _large_body(project.name, found, colour)
+
+
+def similar(category: Category, clustering: str | None, sample: int) -> list[int]:
+    """Return dataset indices of the samples nearest to one in the analysis space, itself first."""
+    space, row = analysis_space(category, clustering), np.flatnonzero(category.index == sample)
+    if space is None or not len(row):
+        raise RequestError("this sample has no neighbours here: it is not in the class, or there is no map")
+    distance = np.linalg.norm(space - space[row[0]], axis=1)
+    distance[row[0]] = -1.0
+    nearest: list[int] = category.index[np.argsort(distance, kind="stable")[:PER_PAGE]].tolist()
+    return nearest
+
+
+def _pictures(context: PanelContext) -> html.Details:
+    """Return the colour bar, which opens colour map, scaling and enlargement."""
+    bar = html.Div(
+        [
+            html.Span("−"),
+            html.Img(id=context.id("bar"), alt="colour bar, negative to positive"),
+            html.Span("+"),
+        ],
+        className="colour-bar",
+    )
+    fields = [
+        html.Div(
+            [
+                html.Label(word, htmlFor=context.id(key)),
+                dbc.Select(id=context.id(key), options=options, value=COLOUR_DEFAULTS[key], size="sm"),
+            ]
+        )
+        for key, word, options in (
+            ("cmap", "Colour map", list(COLOUR_MAPS)),
+            ("scaling", "Strength", SCALING_WORDS),
+            ("sampling", "Enlarged", list(SAMPLINGS)),
+        )
+    ]
+    summary = html.Summary(bar, title="Colour map, strength, enlargement")
+    return html.Details(
+        [summary, html.Div(fields, className="menu")], id=context.id("pictures"), className="drop"
+    )
+
+
+def _table(context: PanelContext, place: Place, samples: list[Sample], colour: dict[str, str]) -> html.Table:
+    headings = [
+        html.Th(text) for text in ("", "Index", "Label", "Predicted", "Confidence", "Cluster", "Tags", "File")
+    ]
+    indices = np.array([s.index for s in samples], dtype=np.int64)
+    listed = zip(samples, place.clusters(indices), place.tags(indices), strict=True)
+    rows = [
+        html.Tr(
+            [
+                html.Td(_thumbnail(context, place.project.name, s, colour)),
+                html.Td(str(s.index), className="number"),
+                html.Td(s.label or "–"),
+                html.Td(
+                    s.predicted[0][0] if s.predicted else "–", className="wrong" if s.correct is False else ""
+                ),
+                html.Td(f"{s.predicted[0][1]:.1%}" if s.predicted else "–", className="number"),
+                html.Td(
+                    "–" if cluster is None else "noise" if cluster < 0 else str(cluster), className="number"
+                ),
+                html.Td(", ".join(tags)),
+                html.Td(s.file_name, className="file", title=s.file_name),
+            ]
+        )
+        for s, cluster, tags in listed
+    ]
+    return html.Table([html.Thead(html.Tr(headings)), html.Tbody(rows)], className="sample-table")
 
 
 def _thumbnail(context: PanelContext, project: str, sample: Sample, colour: dict[str, str]) -> html.Button:
@@ -177,7 +374,8 @@ def _thumbnail(context: PanelContext, project: str, sample: Sample, colour: dict
     return html.Button(
         [
             html.Img(
-                src=image_url(project, sample.index, mode, colour["cmap"]), alt=f"sample {sample.index}"
+                src=image_url(project, sample.index, mode, colour["cmap"], colour["scaling"]),
+                alt=f"sample {sample.index}",
             ),
             html.Div(caption, className="caption"),
         ],
@@ -189,9 +387,20 @@ def _thumbnail(context: PanelContext, project: str, sample: Sample, colour: dict
 
 def _large(context: PanelContext) -> dbc.Modal:
     steps = [
-        html.Button(text, id=context.item("step", by), className="btn btn-sm", title=title)
-        for text, by, title in (("‹", -1, "Previous sample"), ("›", 1, "Next sample"))
+        html.Button(
+            text, id=context.item("step", by), className="btn btn-sm", title=title, **{"data-key": key}
+        )
+        for text, by, title, key in (("‹", -1, "Previous sample", "p"), ("›", 1, "Next sample", "n"))
     ]
+    steps.append(
+        html.Button(
+            "Similar",
+            id=context.id("similar"),
+            className="btn btn-sm",
+            title="Select the samples nearest to this one in the analysis",
+            **{"data-key": "s"},
+        )
+    )
     header = dbc.ModalHeader(
         [dbc.ModalTitle(id=context.id("large-title")), html.Div(steps, className="steps")]
     )
@@ -199,10 +408,14 @@ def _large(context: PanelContext) -> dbc.Modal:
     return dbc.Modal([header, body], id=context.id("large"), is_open=False, size="xl", centered=True)
 
 
-def _large_body(project: str, sample: Sample, cmap: str) -> list[Any]:
+def _large_body(project: str, sample: Sample, colour: dict[str, str]) -> list[Any]:
+    cmap, scaling = colour["cmap"], colour["scaling"]
     pictures = [
         html.Figure(
-            [html.Img(src=image_url(project, sample.index, mode, cmap), alt=mode), html.Figcaption(mode)]
+            [
+                html.Img(src=image_url(project, sample.index, mode, cmap, scaling), alt=mode),
+                html.Figcaption(mode),
+            ]
         )
         for mode in MODES
     ]

@@ -44,7 +44,8 @@ backlight.pack = (numbers) => {
 };
 
 backlight.imageUrl = (project, index, colour) => {
-  const query = colour.mode === "input" ? { mode: "input" } : colour;
+  const { mode, cmap, scaling } = colour;
+  const query = mode === "input" ? { mode } : scaling && scaling !== "image" ? { mode, cmap, scaling } : { mode, cmap };
   return `/image/${encodeURIComponent(project)}/${index}.png?${new URLSearchParams(query)}`;
 };
 
@@ -63,3 +64,8 @@ const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const theme = () => document.documentElement.setAttribute("data-bs-theme", dark.matches ? "dark" : "light");
 dark.addEventListener("change", theme);
 theme();
+
+// Enlarged pictures: small ones keep their pixels unless smooth ones are asked for (backlight.css).
+document.addEventListener("load", ({ target }) => {
+  if (target.tagName === "IMG") target.classList.toggle("small", target.naturalWidth <= 64);
+}, true);

@@ -31,7 +31,8 @@
   const write = (state) => {
     const parts = new URLSearchParams();
     Object.entries(FIELDS).forEach(([key, get]) => get(state) != null && parts.set(key, get(state)));
-    const { embedding, colour, selection } = state;
+    const { embedding, colour, selection, shown } = state;
+    if (shown && shown !== "samples") parts.set("panel", shown);
     if (embedding) Object.entries({ map: embedding.name, x: embedding.x, y: embedding.y }).forEach(([k, v]) => parts.set(k, v));
     Object.entries(colour || {}).forEach(([key, value]) => value !== backlight.choices.defaults[key] && parts.set(key, value));
     const chosen = selection && ranges([...backlight.array(selection.indices)].sort((a, b) => a - b));
@@ -52,6 +53,7 @@
     const scope = [parts.get("project"), parts.get("analysis"), parts.get("class")];
     const chosen = parts.get("selection") ? numbers(parts.get("selection")) : [];
     return {
+      shown: parts.get("panel"),
       project: scope[0], analysis: scope[1], category: scope[2], clustering: parts.get("clustering"), colour,
       embedding: { name: parts.get("map"), x: Number(parts.get("x") || 0), y: Number(parts.get("y") || 1) },
       selection: chosen.length ? { scope, indices: backlight.pack(chosen), label: parts.get("label") || "linked" } : null,
@@ -62,7 +64,7 @@
 
   // Called on every change of what is looked at.
   backlight.remember = (...values) => {
-    const names = ["project", "analysis", "category", "clustering", "embedding", "colour", "selection"];
+    const names = ["project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown"];
     const state = Object.fromEntries(names.map((name, k) => [name, values[k]]));
     if (!state.project) return;
     const { text, whole } = write(state);

@@ -74,6 +74,20 @@
       category && `${category.size.toLocaleString("en")} samples`,
     ].filter(Boolean).join("  ·  ");
 
+  // The tabs of the lower panels: one is in front, the others hidden.
+  let opened = null;
+  backlight.front = (clicks, shown, ids) => {
+    const { no_update, callback_context } = window.dash_clientside;
+    const names = ids.map(({ index }) => index);
+    if (!names.length) return [no_update, []];
+    if (opened === null) opened = new URLSearchParams(location.hash.slice(1)).get("panel") || shown;
+    else if (callback_context.triggered_id && callback_context.triggered_id.index) opened = callback_context.triggered_id.index;
+    else opened = shown;
+    const front = names.includes(opened) ? opened : names[0];
+    names.forEach((name) => { document.getElementById(`app--${name}-panel`).hidden = name !== front; });
+    return [front === shown ? no_update : front, names.map((name) => String(name === front))];
+  };
+
   backlight.choose = (...args) => {
     const { no_update } = window.dash_clientside;
     const values = args.slice(0, CONTROLS.length);

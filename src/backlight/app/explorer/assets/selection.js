@@ -1,0 +1,73 @@
+// Selections combine, come back and go again; whichever panel makes one, it passes through here.
+"use strict";
+
+(() => {
+  window.backlight = window.backlight || {};
+  const DEEPEST = 50;
+  let [past, future, last] = [[], [], null];
+
+  const key = (selection) => selection && `${selection.scope}|${selection.label}|${selection.indices.bdata}`;
+  const numbers = (selection) => (selection ? [...backlight.array(selection.indices)] : []);
+
+  const settle = (selection) => {
+    past = [...past, last].slice(-DEEPEST);
+    [last, future] = [selection, []];
+    return selection;
+  };
+
+  const SIGNS = { add: "+", subtract: "−", intersect: "∩" };
+  const OPERATIONS = {
+    add: (a, b) => [...new Set([...a, ...b])],
+    subtract: (a, b) => { const drop = new Set(b); return a.filter((value) => !drop.has(value)); },
+    intersect: (a, b) => { const keep = new Set(b); return a.filter((value) => keep.has(value)); },
+  };
+
+  const made = (scope, indices, label) =>
+    indices.length ? { scope, indices: backlight.pack(Uint32Array.from(indices).sort()), label } : null;
+
+  const combined = (first, second, mode) => {
+    const label = `${first.label} ${SIGNS[mode]} ${second.label}`;
+    return made(first.scope, OPERATIONS[mode](numbers(first), numbers(second)), label.length > 60 ? "combined" : label);
+  };
+
+  // Every sample of the class, fetched when it is asked for.
+  const everything = async (scope) => {
+    const answer = await fetch(`/members.json?${new URLSearchParams({ project: scope[0], analysis: scope[1], category: scope[2] })}`);
+    return answer.ok ? [...backlight.array(await answer.json())] : [];
+  };
+
+  const BUTTONS = {
+    "app--select-all": async (scope) => settle(made(scope, await everything(scope), "whole class")),
+    "app--select-invert": async (scope) => {
+      const drop = new Set(numbers(last));
+      return settle(made(scope, (await everything(scope)).filter((index) => !drop.has(index)), last ? `not ${last.label}` : "whole class"));
+    },
+    "app--select-none": () => settle(null),
+    "app--undo": () => {
+      if (!past.length) return window.dash_clientside.no_update;
+      future = [...future, last];
+      last = past[past.length - 1];
+      past = past.slice(0, -1);
+      return last;
+    },
+    "app--redo": () => {
+      if (!future.length) return window.dash_clientside.no_update;
+      past = [...past, last];
+      last = future[future.length - 1];
+      future = future.slice(0, -1);
+      return last;
+    },
+  };
+
+  backlight.combine = (selection, ...rest) => {
+    const { no_update, callback_context } = window.dash_clientside;
+    const [mode, ...scope] = rest.slice(-4);
+    const button = BUTTONS[callback_context.triggered_id];
+    if (last && !backlight.same(last.scope, scope)) [past, future, last] = [[], [], null];
+    if (button) return scope[2] ? button(scope) : no_update;
+    if (key(selection) === key(last)) return no_update;
+    const together = selection && last && OPERATIONS[mode] && backlight.same(selection.scope, last.scope);
+    if (!together) { settle(selection); return no_update; }
+    return settle(combined(last, selection, mode));
+  };
+})();

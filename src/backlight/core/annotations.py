@@ -1,0 +1,201 @@
+"""What people noted about samples: a history in one file beside the project, which several may write at once.
+
+The file is a list of events, each with an id of its own, so that the histories of two copies merge by union.
+A change reads the file under a lock, adds its event, and replaces the file in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import re
+import unicodedata
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from backlight.core.errors import FormatError, RequestError
+from backlight.core.store import atomic_text
+
+ACTIONS = ("tag", "untag", "note", "remove")
+NAME_LENGTH, NOTE_LENGTH = 80, 4000
+LARGEST_INDEX = 1 << 32
+_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change: who did what to which samples, and when."""
+
+    id: str
+    at: str
+    by: str
+    do: str
+    tag: str
+    samples: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A named group of samples: (n,) ascending dataset indices, and a note."""
+
+    name: str
+    samples: NDArray[np.int64]
+    note: str = ""
+
+
+class Annotations:
+    """The annotation file of one project; it need not exist."""
+
+    def __init__(self, project_file: Path) -> None:
+        self.path = project_file.with_name(f"{project_file.stem}.annotations.json")
+
+    def history(self) -> list[Event]:
+        """Return every event, oldest first."""
+        if not self.path.is_file():
+            return []
+        try:
+            document = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise FormatError(f"{self.path} cannot be read ({error})") from error
+        return read_events(document, str(self.path))
+
+    def tags(self) -> dict[str, Tag]:
+        """Return the tags as the history leaves them, in the order they were made."""
+        return replay(self.history())
+
+    def tag(self, name: str, indices: ArrayLike) -> None:
+        """Add samples to a tag, which is made when it is new."""
+        self._record("tag", name, ranges(indices))
+
+    def untag(self, name: str, indices: ArrayLike) -> None:
+        """Take samples from a tag."""
+        self._record("untag", name, ranges(indices))
+
+    def note(self, name: str, text: str) -> None:
+        """Write the note of a tag."""
+        self._record("note", name, text=text[:NOTE_LENGTH])
+
+    def remove(self, name: str) -> None:
+        """Remove a tag; its history stays."""
+        self._record("remove", name)
+
+    def merge(self, events: Iterable[Event]) -> int:
+        """Add the events that are not there yet, by id; return how many."""
+        with self._locked():
+            known = self.history()
+            ids = {event.id for event in known}
+            fresh = [event for event in events if event.id not in ids]
+            if fresh:
+                self._write(sorted([*known, *fresh], key=lambda event: event.at))
+            return len(fresh)
+
+    def _record(self, do: str, name: str, samples: str = "", text: str = "") -> None:
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
+        event = Event(uuid.uuid4().hex, now, _user(), do, checked_name(name), samples, text)
+        with self._locked():
+            self._write([*self.history(), event])
+
+    def _write(self, events: Sequence[Event]) -> None:
+        document = {"version": 1, "events": [vars(event) for event in events]}
+        atomic_text(self.path, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise RequestError(f"{self.path} cannot be written ({error.strerror or error})") from error
+
+
+def checked_name(name: Any) -> str:
+    """Return a tag's name without surrounding space; raise RequestError when it cannot be one."""
+    text = " ".join(name.split()) if isinstance(name, str) else ""
+    if not text or len(text) > NAME_LENGTH or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+        raise RequestError(f"a tag needs a name of 1 to {NAME_LENGTH} printable characters")
+    return text
+
+
+def read_events(document: Any, where: str) -> list[Event]:
+    """Return the events of a parsed annotation file; raise FormatError naming what does not fit."""
+    listed = document.get("events") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise FormatError(f'{where}: expected {{"version": 1, "events": […]}}')
+    return [_event(entry, f"{where}: event {number}") for number, entry in enumerate(listed)]
+
+
+def _event(entry: Any, where: str) -> Event:
+    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
+        raise FormatError(f"{where} is not an object of texts")
+    try:
+        event = Event(**entry)
+        event = replace(event, tag=checked_name(event.tag))
+        indices(event.samples)
+    except (TypeError, RequestError) as error:
+        raise FormatError(f"{where}: {error}") from error
+    if event.do not in ACTIONS:
+        raise FormatError(f"{where}: 'do' is {event.do!r}, expected one of {', '.join(ACTIONS)}")
+    return event
+
+
+def replay(events: Iterable[Event]) -> dict[str, Tag]:
+    """Return the tags that a history leads to."""
+    tags: dict[str, Tag] = {}
+    for event in events:
+        if event.do == "remove":
+            tags.pop(event.tag, None)
+            continue
+        tag = tags.get(event.tag, Tag(event.tag, np.zeros(0, np.int64)))
+        if event.do == "tag":
+            tag = replace(tag, samples=np.union1d(tag.samples, indices(event.samples)))
+        elif event.do == "untag":
+            tag = replace(tag, samples=np.setdiff1d(tag.samples, indices(event.samples)))
+        else:
+            tag = replace(tag, note=event.text)
+        tags[event.tag] = tag
+    return tags
+
+
+def tags_of(tags: Mapping[str, Tag], index: NDArray[np.int64]) -> list[list[str]]:
+    """Return the names of the tags of each sample."""
+    held = {name: np.isin(index, tag.samples) for name, tag in tags.items()}
+    return [[name for name, holds in held.items() if holds[k]] for k in range(len(index))]
+
+
+def ranges(values: ArrayLike) -> str:
+    """Return dataset indices as text: "3-7,12"."""
+    unique = np.unique(np.asarray(values, dtype=np.int64))
+    if not len(unique):
+        return ""
+    runs = np.split(unique, np.flatnonzero(np.diff(unique) != 1) + 1)
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def indices(text: str) -> NDArray[np.int64]:
+    """Return the dataset indices of `ranges`' text, ascending."""
+    parts = []
+    for part in text.split(",") if text else []:
+        found = _RANGE.fullmatch(part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if not first <= last < LARGEST_INDEX or last - first > 10_000_000:
+            raise RequestError(f"{part[:40]!r} is no range of samples such as 3-7")
+        parts.append(np.arange(first, last + 1))
+    return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

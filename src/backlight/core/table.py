@@ -1,0 +1,55 @@
+"""What is known about many samples at once, as columns: label, prediction, confidence, split."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import FormatError
+from backlight.core.sample import probabilities
+
+if TYPE_CHECKING:
+    from backlight.core.project import Project
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns over samples; what was not recorded is -1, or NaN for the confidence.
+
+    index: (n,) dataset indices. label, predicted: (n,) class indices. confidence: (n,) probability of the
+    predicted class. training: (n,) bool, or None where the split was not recorded.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    training: NDArray[np.bool_] | None
+
+    @property
+    def correct(self) -> NDArray[np.int8]:
+        """(n,) 1 where the prediction is the label, 0 where it is not, -1 where one is not known."""
+        known = (self.label >= 0) & (self.predicted >= 0)
+        return np.where(known, self.label == self.predicted, -1).astype(np.int8)
+
+
+def read_table(project: Project, indices: NDArray[np.integer[Any]]) -> Table:
+    """Return what is known about the samples at `indices`."""
+    index = np.asarray(indices, dtype=np.int64)
+    label = np.full(len(index), -1, dtype=np.int64)
+    predicted, confidence = label.copy(), np.full(len(index), np.nan)
+    training = None
+    with contextlib.suppress(FormatError, IndexError):
+        label = project.dataset.labels[index]
+    with contextlib.suppress(FormatError):
+        held = project.attributions.holds(index)
+        outputs = project.attributions.predictions(index[held])
+        if outputs.size:
+            predicted[held] = outputs.argmax(axis=1)
+            confidence[held] = probabilities(outputs).max(axis=1)
+        training = project.attributions.training(index) if held.all() and len(index) else None
+    return Table(index, label, predicted, confidence, training)

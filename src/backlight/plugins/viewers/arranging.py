@@ -1,0 +1,95 @@
+"""Selected samples in another order, or only those that a search finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.annotations import tags_of
+from backlight.core.errors import RequestError, unknown
+from backlight.core.project import Category, Project
+from backlight.core.table import Table, read_table
+
+Indices = NDArray[np.int64]
+
+ORDERS: list[dict[str, str]] = [
+    {"value": "given", "label": "As selected"},
+    {"value": "confidence", "label": "Unsure first"},
+    {"value": "confidence-down", "label": "Sure first"},
+    {"value": "wrong", "label": "Wrong first"},
+    {"value": "label", "label": "Label"},
+    {"value": "prediction", "label": "Prediction"},
+    {"value": "cluster", "label": "Cluster"},
+    {"value": "file", "label": "File name"},
+    {"value": "index", "label": "Index"},
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where samples were selected: what their clusters and tags are read from."""
+
+    project: Project
+    category: Category
+    clustering: str | None
+
+    def clusters(self, indices: Indices) -> list[int | None]:
+        """Return the cluster of each sample, None where it is in none."""
+        if self.clustering not in self.category.clusterings:
+            return [None] * len(indices)
+        ids = self.category.clusters(self.clustering or "").tolist()
+        known = dict(zip(self.category.index.tolist(), ids, strict=True))
+        return [known.get(index) for index in indices.tolist()]
+
+    def tags(self, indices: Indices) -> list[list[str]]:
+        """Return the names of each sample's tags."""
+        return tags_of(self.project.annotations.tags(), indices)
+
+    def files(self, indices: Indices) -> list[str]:
+        """Return where each sample came from."""
+        return [self.project.dataset.file_name(index) for index in indices.tolist()]
+
+
+def arranged(place: Place, indices: Indices, order: str, search: str) -> Indices:
+    """Return the samples that a search finds, in an order of `ORDERS`; ties stay as selected."""
+    known = [entry["value"] for entry in ORDERS]
+    if order not in known:
+        raise RequestError(unknown("order", order, known))
+    if search:
+        indices = indices[_found(place, indices, search)]
+    if order == "given":
+        return indices
+    keys = _keys(place, read_table(place.project, indices), order)
+    return indices[np.argsort(keys, kind="stable")]
+
+
+def _keys(place: Place, facts: Table, order: str) -> Any:
+    if order == "file":
+        return np.array(place.files(facts.index), dtype=object)
+    if order == "cluster":
+        clusters = place.clusters(facts.index)
+        return np.array([np.inf if c is None or c < 0 else c for c in clusters])
+    return {
+        "confidence": facts.confidence,
+        "confidence-down": -facts.confidence,
+        "wrong": facts.correct % 3,
+        "label": facts.label,
+        "prediction": facts.predicted,
+        "index": facts.index,
+    }[order]
+
+
+def _found(place: Place, indices: Indices, search: str) -> NDArray[np.bool_]:
+    wanted, facts = search.casefold(), read_table(place.project, indices)
+    texts = zip(
+        map(str, indices.tolist()),
+        place.files(indices),
+        (place.project.labels.label(k).name if k >= 0 else "" for k in facts.label.tolist()),
+        (place.project.labels.label(k).name if k >= 0 else "" for k in facts.predicted.tolist()),
+        map(" ".join, place.tags(indices)),
+        strict=True,
+    )
+    return np.array([any(wanted in text.casefold() for text in parts) for parts in texts], dtype=bool)

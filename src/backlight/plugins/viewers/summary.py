@@ -1,0 +1,121 @@
+"""What a cluster is like: its size, how the model does on it, its mean heatmap, typical and odd samples."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from backlight.core.errors import BacklightError
+from backlight.core.heatmap import channel_sum, colour_map, normalised
+from backlight.core.project import Category, Project
+from backlight.core.table import read_table
+
+AVERAGED = 64
+"""At most so many heatmaps are averaged, evenly spaced over the cluster."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A cluster in figures; None where the files do not say.
+
+    purity: share of its most frequent prediction, which is `majority`.
+    mean: (H, W) mean heatmap, each scaled to its strongest value.
+    medoids, outliers: dataset indices, nearest to and farthest from the cluster's centre.
+    """
+
+    cluster: int
+    size: int
+    share: float
+    majority: str | None
+    purity: float | None
+    accuracy: float | None
+    confidence: float | None
+    training: float | None
+    mean: NDArray[np.float64] | None
+    medoids: tuple[int, ...]
+    outliers: tuple[int, ...]
+
+
+def summarise(project: Project, category: Category, clustering: str, typical: int = 5) -> list[Summary]:
+    """Return every cluster of a clustering, by ascending id, noise last."""
+    ids = np.where((found := category.clusters(clustering)) < 0, -1, found)
+    order = sorted(np.unique(ids).tolist(), key=lambda cluster: (cluster < 0, cluster))
+    space = analysis_space(category, clustering)
+    return [_summary(project, category, np.flatnonzero(ids == c), c, space, typical) for c in order]
+
+
+def analysis_space(category: Category, clustering: str | None = None) -> NDArray[np.float32] | None:
+    """Return the coordinates that a clustering was computed on, (S, D), or the best there is, or None."""
+    names = category.embeddings
+    attributes = category.clustering_attributes(clustering) if clustering in category.clusterings else {}
+    wanted = [str(attributes.get("embedding", "")), "spectral", *names]
+    name = next((n for n in wanted if n in names), None)
+    if name is None:
+        return None
+    embedding = category.embedding(name)
+    # Eigenvectors with small eigenvalues hold the structure; the rest is noise with the same norm.
+    columns = embedding.component[: max(int(attributes.get("k", 0)), 8)]
+    return np.nan_to_num(embedding.columns(*columns.tolist()))
+
+
+def _summary(
+    project: Project,
+    category: Category,
+    rows: NDArray[np.intp],
+    cluster: int,
+    space: NDArray[np.float32] | None,
+    typical: int,
+) -> Summary:
+    members = category.index[rows]
+    facts = read_table(project, members)
+    guesses, counts = np.unique(facts.predicted[facts.predicted >= 0], return_counts=True)
+    most = int(guesses[counts.argmax()]) if len(guesses) else None
+    by_centre = rows
+    if space is not None:
+        by_centre = rows[
+            np.argsort(np.linalg.norm(space[rows] - space[rows].mean(axis=0), axis=1), kind="stable")
+        ]
+    medoids = category.index[by_centre[:typical]]
+    outliers = category.index[by_centre[max(typical, len(rows) - 3) :][::-1]]
+    return Summary(
+        cluster,
+        len(rows),
+        len(rows) / len(category.index),
+        None if most is None else project.labels.label(most).name,
+        None if most is None else float(counts.max() / counts.sum()),
+        _mean(facts.correct[facts.correct >= 0]),
+        _mean(facts.confidence[np.isfinite(facts.confidence)]),
+        None if facts.training is None else _mean(facts.training),
+        mean_heatmap(project, members),
+        tuple(medoids.tolist()),
+        tuple(outliers.tolist()),
+    )
+
+
+def mean_heatmap(project: Project, members: NDArray[np.int64]) -> NDArray[np.float64] | None:
+    """Return the mean of some heatmaps, each scaled to its strongest value; None when sizes differ."""
+    some = members[np.linspace(0, len(members) - 1, min(len(members), AVERAGED)).astype(int)]
+    try:
+        maps = [channel_sum(project.attributions.relevance(int(index))) for index in some]
+    except BacklightError:
+        return None
+    if not maps or len({m.shape for m in maps}) > 1:
+        return None
+    return np.mean([m / (np.abs(m).max() or 1.0) for m in maps], axis=0)
+
+
+def picture(values: NDArray[Any], cmap: str) -> str:
+    """Return a heatmap as the address of a lossless picture that needs no request."""
+    buffer = io.BytesIO()
+    Image.fromarray(colour_map(cmap).rgb(normalised(values))).save(buffer, "png")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None

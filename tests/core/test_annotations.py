@@ -1,0 +1,113 @@
+"""The annotation file: a history that replays, merges, and loses nothing when several write."""
+
+import contextlib
+import json
+import multiprocessing
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backlight.core.annotations import Annotations, checked_name, indices, ranges, read_events, tags_of
+from backlight.core.errors import BacklightError, FormatError, RequestError
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return Annotations(tmp_path / "project.yaml")
+
+
+def test_nothing_is_written_before_something_is_noted(notes, tmp_path):
+    assert notes.tags() == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tags_grow_shrink_and_keep_their_history(notes, tmp_path):
+    notes.tag("mark", [5, 3, 4, 9])
+    notes.note("mark", "white corner")
+    notes.untag("mark", [9, 100])
+    notes.tag("mark", [12])
+    notes.tag("other", [1])
+    notes.remove("other")
+    again = Annotations(tmp_path / "project.yaml").tags()
+    assert list(again) == ["mark"]
+    assert again["mark"].samples.tolist() == [3, 4, 5, 12]
+    assert again["mark"].note == "white corner"
+    assert [e.do for e in notes.history()] == ["tag", "note", "untag", "tag", "tag", "remove"]
+    assert tags_of(again, np.array([3, 9])) == [["mark"], []]
+
+
+def write_many(path, worker):
+    for k in range(15):
+        Annotations(path).tag(f"tag {worker}", [100 * worker + k])
+
+
+def test_several_writers_lose_nothing(tmp_path):
+    path = tmp_path / "project.yaml"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=write_many, args=(path, k)) for k in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    tags = Annotations(path).tags()
+    assert {name: len(tag.samples) for name, tag in tags.items()} == {f"tag {k}": 15 for k in range(3)}
+    assert len(Annotations(path).history()) == 45
+
+
+def test_copies_merge_in_any_order_and_twice(tmp_path):
+    one, two = Annotations(tmp_path / "one.yaml"), Annotations(tmp_path / "two.yaml")
+    one.tag("a", [1])
+    two.tag("a", [2])
+    two.tag("b", [3])
+    assert one.merge(two.history()) == 2
+    assert one.merge(two.history()) == 0
+    two.merge(one.history())
+    for notes in (one, two):
+        assert {name: t.samples.tolist() for name, t in notes.tags().items()} == {"a": [1, 2], "b": [3]}
+    assert one.history() == two.history()
+
+
+@given(st.sets(st.integers(0, 2**32 - 1), max_size=30))
+def test_ranges_and_back(values):
+    assert indices(ranges(sorted(values))).tolist() == sorted(values)
+
+
+@pytest.mark.parametrize("text", ["x", "5-3", "1e9", "-1", "0-99999999999", "1,,2", "0-4294967295"])
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(RequestError, match="no range"):
+        indices(text)
+
+
+@pytest.mark.parametrize("name", ["", "  ", None, 7, "x" * 81, "a\0b", "\ud800"])
+def test_names_that_cannot_be(notes, name):
+    with pytest.raises(RequestError, match="1 to 80"):
+        notes.tag(name, [1])
+    assert not notes.path.exists()
+    assert checked_name("  two   words ") == "two words"
+
+
+def test_a_damaged_file_is_named_and_left_as_it_is(notes):
+    notes.path.write_text('{"events": [')
+    with pytest.raises(FormatError, match=r"project\.annotations\.json"):
+        notes.tags()
+    with pytest.raises(FormatError):
+        notes.tag("a", [1])
+    assert notes.path.read_text() == '{"events": ['
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+)
+fields = st.dictionaries(
+    st.sampled_from(["id", "at", "by", "do", "tag", "samples", "text"]), values | st.just("tag")
+)
+
+
+@given(values | st.fixed_dictionaries({"events": st.lists(fields, max_size=3)}))
+def test_any_document_is_read_or_refused(document):
+    with contextlib.suppress(BacklightError):
+        read_events(json.loads(json.dumps(document)), "file")
