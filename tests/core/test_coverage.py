@@ -126,6 +126,39 @@ class TestAudit:
         assert leak.received == pytest.approx(2.0)
         assert dict(leak.causes)["dropped"] == pytest.approx(1.0, rel=1e-5)
 
+    @pytest.mark.parametrize("stabiliser", ["sign", "clip"])
+    @pytest.mark.parametrize("name", ["epsilon", "gamma", "z-plus", "alpha-beta", "w-square", "flat", "box"])
+    def test_causes_explain_every_leak(self, name, stabiliser):
+        """With a vanishing stabiliser, what leaks went to bias or constants or was dropped."""
+
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+                self.only_negative = nn.Linear(5, 3)
+
+            def forward(self, x):
+                h = F.relu(self.conv(x)) + 0.3
+                return self.only_negative(F.relu(self.head(h.mean((2, 3)))))
+
+        torch.manual_seed(0)
+        model = Net().double()
+        with torch.no_grad():
+            model.only_negative.weight[1] = -model.only_negative.weight[1].abs()
+            model.only_negative.bias[1] = -0.2
+        source = composite(name, epsilon=1e-10, stabiliser=stabiliser)
+        found = attribute(model, images(), 1, composite=source)
+        audit = found.audit()
+        for operation in audit.operations:
+            size = max(abs(operation.received), abs(audit.received))
+            assert abs(operation.leaks["stabiliser"]) < 1e-6 * size, operation
+        if name == "z-plus":  # units whose every contribution is negative keep their relevance
+            assert abs(dict(audit.operations[0].causes)["dropped"]) > 0
+        else:
+            assert any("constant" in dict(a.causes) for a in audit.operations)
+        if name in ("epsilon", "gamma", "w-square"):
+            assert "bias" in dict(audit.operations[0].causes)
+
     def test_a_plain_gradient_has_no_audit(self):
         with pytest.raises(RequestError, match="plain gradient has no relevance to audit"):
             attribute(small(), images(), 1).audit()
