@@ -6,6 +6,7 @@ project, analysis, clustering: a name. category: a category id.
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
+shown: the name of the panel in front in the slot "bottom", where one is shown at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 if TYPE_CHECKING:
     from backlight.core.project import Category, Project
 
-Store = Literal["project", "analysis", "category", "clustering", "embedding", "colour", "selection", "sample"]
+Store = Literal[
+    "project", "analysis", "category", "clustering", "embedding", "colour", "selection", "sample", "shown"
+]
 STORES: tuple[Store, ...] = get_args(Store)
 Mode = Literal["input", "attribution", "overlay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
