@@ -73,7 +73,7 @@ def fetch(url):
 def test_explore_serves_in_the_background_until_closed(run):
     explorer = explore(run)
     assert explorer.url.startswith("http://127.0.0.1:")
-    assert explorer.selection == []
+    assert explorer.indices == []
     assert fetch(explorer.url)[0] == 200
     assert b"store--selection" in fetch(explorer.url + "_dash-layout")[1]
     explorer.close()
@@ -86,10 +86,24 @@ def test_explore_serves_in_the_background_until_closed(run):
 def test_two_explorers_do_not_share_a_selection(run):
     with open_project(run) as project, explore(project) as one, explore(project) as two:
         select(one, [1, 2])
-        assert (one.selection, two.selection) == ([1, 2], [])
+        assert (one.indices, two.indices) == ([1, 2], [])
 
 
-def select(explorer, indices):
+def test_a_selection_comes_with_what_is_known(run):
+    with open_project(run) as project, explore(project) as explorer:
+        project.annotations.tag("mark", [61])
+        select(explorer, [61, 3], analysis="spray", category="00000001", clustering="hdbscan")
+        found = explorer.selection
+        found = found if isinstance(found, list) else found.to_dict("records")
+        assert [(r["id"], r["file"], r["label"]) for r in found] == [
+            (61, "dog/0061.png", "dog"),
+            (3, "cat/0003.png", "cat"),
+        ]
+        assert [list(r["tags"]) for r in found] == [["mark"], []]
+        assert found[0]["cluster"] == 2
+
+
+def select(explorer, indices, **place):
     """Tell the server of a selection, as the page does."""
     host = explorer.url.removeprefix("http://").strip("/")
     callbacks = json.loads(fetch(explorer.url + "_dash-dependencies")[1])
@@ -100,12 +114,14 @@ def select(explorer, indices):
         and not c["clientside_function"]
         and c["no_output"]
     )
+    place = {f"store--{name}": value for name, value in place.items()}
     value = selection((), indices, "")
     inputs = [{"id": "store--selection", "property": "data", "value": value}]
     body = {
         "output": report["output"],
         "outputs": [],
         "inputs": inputs,
+        "state": [{**s, "value": place.get(s["id"])} for s in report["state"]],
         "changedPropIds": ["store--selection.data"],
     }
     connection = http.client.HTTPConnection(host)

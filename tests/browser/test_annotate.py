@@ -44,7 +44,7 @@ def test_a_tag_is_saved_selected_and_read_again(tags, chromium):
     again.drawn()
     again.click(".lower-tab", 2)
     again.click(".tag-row .link")
-    again.wait(lambda: again.explorer.selection == MARKED_INDICES)
+    again.wait(lambda: again.explorer.indices == MARKED_INDICES)
     again.wait(lambda: again.one("#annotate--note").get_attribute("value") == "white square")
     assert again.errors() == []
 

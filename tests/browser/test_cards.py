@@ -21,7 +21,7 @@ def test_cards_show_every_cluster_and_select_its_samples(cards):
     assert cards.pixels(".cluster-card .mean") != [0, 0, 0]
     assert "Accuracy" in cards.one(".cluster-card .figures").text
     cards.click(".cluster-card .link", 2)
-    cards.wait(lambda: len(cards.explorer.selection) == MARKED)
+    cards.wait(lambda: len(cards.explorer.indices) == MARKED)
     assert not cards.one(".panel-samples").is_displayed()
     assert cards.errors() == []
 

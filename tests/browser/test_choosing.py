@@ -23,7 +23,7 @@ def chosen(page):
 
 
 def settles(page, expected):
-    page.wait(lambda: page.explorer.selection == expected, f"{page.explorer.selection} instead of {expected}")
+    page.wait(lambda: page.explorer.indices == expected, f"{page.explorer.indices} instead of {expected}")
 
 
 def test_clusters_are_added_taken_out_and_intersected(chosen):
@@ -63,7 +63,7 @@ def test_undo_redo_invert_all_and_none(chosen):
     settles(page, [])
     page.click("#app--undo")
     page.click(".cluster", 0)
-    page.wait(lambda: page.explorer.selection and max(page.explorer.selection) < PER_CLASS)
+    page.wait(lambda: page.explorer.indices and max(page.explorer.indices) < PER_CLASS)
     assert page.errors() == []
 
 
@@ -87,7 +87,7 @@ def test_keys_are_left_alone_while_typing(page):
     page.click(".lower-tab", page.texts(".lower-tab").index("Tags"))
     page.one("#annotate--name").send_keys("a?n")
     assert page.one("#annotate--name").get_attribute("value") == "a?n"
-    assert page.explorer.selection == []
+    assert page.explorer.indices == []
 
 
 def test_nearest_samples_of_one(page):
@@ -101,6 +101,6 @@ def test_nearest_samples_of_one(page):
     space = category.embedding("spectral").all()
     row = category.index.tolist().index(MARKED_INDICES[3])
     nearest = category.index[np.argsort(np.linalg.norm(space - space[row], axis=1))[:24]]
-    assert page.explorer.selection == nearest.tolist()
+    assert page.explorer.indices == nearest.tolist()
     page.wait(lambda: not page.all(".modal.show"))
     assert page.errors() == []

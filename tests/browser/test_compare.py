@@ -28,8 +28,8 @@ def test_overlap_is_shown_and_a_cell_selects_in_both_maps(compared):
     compared.wait(lambda: sum(second(compared, "trace.x.length")) == 60)
     compared.click(".contingency tbody tr:nth-child(2) button:not(:disabled)")
     expected = [cell(dog, "hdbscan", dog, "kmeans-02", (0, c)).tolist() for c in (0, 1)]
-    compared.wait(lambda: compared.explorer.selection in expected)
-    count = len(compared.explorer.selection)
+    compared.wait(lambda: compared.explorer.indices in expected)
+    count = len(compared.explorer.indices)
     compared.wait(lambda: sum(len(rows) for rows in second(compared, "trace.selectedpoints || []")) == count)
     main = lambda: compared.map_data("trace.selectedpoints || []")  # noqa: E731
     compared.wait(lambda: sum(len(rows) for rows in main()) == count)

@@ -51,7 +51,7 @@ def test_box_selection_fills_the_grid(page):
     expected = inside(points, box)
     assert len(expected) >= MARKED
     page.drag(*box)
-    page.wait(lambda: page.explorer.selection == expected, "selection did not arrive")
+    page.wait(lambda: page.explorer.indices == expected, "selection did not arrive")
     page.wait(lambda: len(page.all(".thumbnail")) == min(24, len(expected)))
     assert page.texts("#samples--count") == [f"{len(expected)} · drawn on the map"]
     assert page.sources()[0].startswith(f"/image/pets/{expected[0]}.png")
@@ -62,12 +62,12 @@ def test_a_second_box_may_start_inside_the_first(page):
     points = page.drawn()
     x0, y0, x1, y1 = around(points, MARKED_INDICES)
     page.drag(x0, y0, x1, y1)
-    page.wait(lambda: len(page.explorer.selection) >= MARKED)
+    page.wait(lambda: len(page.explorer.indices) >= MARKED)
     outline = "document.querySelectorAll('.map .selectionlayer path').length"
     page.wait(lambda: page.driver.execute_script(f"return {outline}") == 0, "the outline stayed")
     inner = ((x0 + x1) / 2, (y0 + y1) / 2, x1, y1)
     page.drag(*inner)
-    page.wait(lambda: page.explorer.selection == inside(points, inner), "the second selection is another")
+    page.wait(lambda: page.explorer.indices == inside(points, inner), "the second selection is another")
 
 
 def test_lasso_then_double_click_clears(page):
@@ -76,10 +76,10 @@ def test_lasso_then_double_click_clears(page):
     page.click(".map .modebar-btn[data-val=lasso]")
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     page.lasso(corners)
-    page.wait(lambda: set(MARKED_INDICES) <= set(page.explorer.selection), "lasso selected nothing")
+    page.wait(lambda: set(MARKED_INDICES) <= set(page.explorer.indices), "lasso selected nothing")
     page.double_click((x0 + x1) / 2, y1 + 30)
     page.wait(lambda: page.all("#samples--grid .empty"), "selection was not cleared")
-    assert page.explorer.selection == []
+    assert page.explorer.indices == []
 
 
 def test_switching_class_redraws_and_drops_the_selection(page):
@@ -117,7 +117,7 @@ def test_overview_sorts_and_leads_to_the_suspicious_cluster(page):
     page.wait(lambda: page.texts("#overview--rows .name") == ["dog", "cat", "<b>fish</b>"])
     page.all("#overview--rows .link")[0].send_keys(Keys.ENTER)
     page.wait(lambda: len(page.all(".thumbnail")) == MARKED, "the suspicious cluster is not shown")
-    assert page.explorer.selection == MARKED_INDICES
+    assert page.explorer.indices == MARKED_INDICES
     assert set(page.points()) == set(range(PER_CLASS, 2 * PER_CLASS))
 
 

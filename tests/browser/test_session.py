@@ -44,7 +44,7 @@ def test_a_link_restores_everything(page, chromium):
     again.drawn()
     again.wait(lambda: len(again.all(".thumbnail")) == MARKED, "the selection did not come back")
     again.wait(lambda: shown(again) == before)
-    assert again.explorer.selection == MARKED_INDICES
+    assert again.explorer.indices == MARKED_INDICES
     assert again.texts("#samples--mode .active") == ["Attribution"]
     assert again.errors() == []
 

@@ -8,9 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from backlight.app.explorer.factory import make_app
 from backlight.app.explorer.server import Server, new_token
 from backlight.core.project import Project, open_project
+from backlight.core.table import rows
 
 __all__ = ["Explorer", "explore", "make_app", "serve"]
 
@@ -18,12 +21,13 @@ __all__ = ["Explorer", "explore", "make_app", "serve"]
 class Explorer:
     """A running explorer. Close it, or use it as a context manager.
 
-    url: where to look at it. selection: dataset indices of the most recent selection.
+    url: where to look at it. indices: dataset indices of the most recent selection.
     """
 
     def __init__(self, project: Project, host: str, port: int) -> None:
         self.project = project
-        self.selection: list[int] = []
+        self.indices: list[int] = []
+        self._place: tuple[str | None, ...] = (None, None, None)
         token = new_token(host)
         app = make_app([project], token=token, on_selection=self._select)
         self.server = Server(app.server, host, port, token)
@@ -33,8 +37,24 @@ class Explorer:
         """Stop the server; the project stays open."""
         self.server.close()
 
-    def _select(self, indices: list[int]) -> None:
-        self.selection = indices
+    @property
+    def selection(self) -> Any:
+        """The most recent selection with file, label, prediction, cluster and tags of each sample.
+
+        A pandas DataFrame where pandas is installed, else a list of dictionaries.
+        """
+        analysis, name, clustering = self._place
+        place = self.project.analysis(analysis).category(name) if analysis and name else None
+        indices = np.array(self.indices, dtype=np.int64)
+        found = rows(self.project, indices, self.project.annotations.tags(), place, clustering)
+        try:
+            import pandas as pd
+        except ImportError:
+            return found
+        return pd.DataFrame(found)
+
+    def _select(self, indices: list[int], place: tuple[str | None, ...]) -> None:
+        self.indices, self._place = indices, place
 
     def __enter__(self) -> Explorer:
         return self

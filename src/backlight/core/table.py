@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlight.core.annotations import Tag, tags_of
 from backlight.core.errors import FormatError
 from backlight.core.sample import probabilities
 
 if TYPE_CHECKING:
-    from backlight.core.project import Project
+    from backlight.core.project import Category, Project
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,36 @@ def read_table(project: Project, indices: NDArray[np.integer[Any]]) -> Table:
             confidence[held] = probabilities(outputs).max(axis=1)
         training = project.attributions.training(index) if held.all() and len(index) else None
     return Table(index, label, predicted, confidence, training)
+
+
+def rows(
+    project: Project,
+    indices: NDArray[np.int64],
+    tags: dict[str, Tag],
+    category: Category | None = None,
+    clustering: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return one row for each sample; those outside `category` have no cluster."""
+    facts, held = read_table(project, indices), tags_of(tags, indices)
+    clusters: dict[int, int] = {}
+    if category is not None and clustering in category.clusterings:
+        ids = category.clusters(clustering or "")
+        clusters = dict(zip(category.index.tolist(), ids.tolist(), strict=True))
+
+    def name(number: int) -> str | None:
+        return project.labels.label(number).name if number >= 0 else None
+
+    return [
+        {
+            "id": int(index),
+            "file": project.dataset.file_name(int(index)),
+            "label": name(int(facts.label[k])),
+            "prediction": name(int(facts.predicted[k])),
+            "confidence": round(float(facts.confidence[k]), 6) if np.isfinite(facts.confidence[k]) else None,
+            "training": None if facts.training is None else bool(facts.training[k]),
+            "clustering": clustering if int(index) in clusters else None,
+            "cluster": clusters.get(int(index)),
+            "tags": held[k],
+        }
+        for k, index in enumerate(facts.index.tolist())
+    ]

@@ -9,7 +9,8 @@ import pytest
 
 from backlight.core.annotations import Tag
 from backlight.core.errors import RequestError
-from backlight.plugins.viewers.handout import FORMATS, encode, rows
+from backlight.core.table import rows
+from backlight.plugins.viewers.handout import FORMATS, encode
 
 TAGS = {"mark": Tag("mark", np.array([61, 3])), "=cmd()": Tag("=cmd()", np.array([61]))}
 

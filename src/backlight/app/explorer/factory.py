@@ -29,7 +29,8 @@ RESERVED = ("app", "store")
 
 CHOSEN = ("project", "analysis", "category", "clustering", "embedding")
 
-OnSelection = Callable[[list[int]], None]
+OnSelection = Callable[[list[int], tuple[str | None, ...]], None]
+"""Called with dataset indices, and the analysis, category and clustering they were selected in."""
 
 
 def make_app(
@@ -173,6 +174,10 @@ def _show_one(app: Dash) -> None:
 
 
 def _report(app: Dash, on_selection: OnSelection) -> None:
-    @app.callback(Input("store--selection", "data"), prevent_initial_call=True)
-    def report(selection: dict[str, Any] | None) -> None:
-        on_selection(selected(selection).tolist())
+    @app.callback(
+        Input("store--selection", "data"),
+        *[State(f"store--{name}", "data") for name in ("analysis", "category", "clustering")],
+        prevent_initial_call=True,
+    )
+    def report(selection: dict[str, Any] | None, *place: str | None) -> None:
+        on_selection(selected(selection).tolist(), place)

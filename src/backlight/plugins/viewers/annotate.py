@@ -17,7 +17,8 @@ from backlight.core.annotations import NAME_LENGTH, NOTE_LENGTH, Annotations, Ta
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selected, selection
-from backlight.plugins.viewers.handout import FORMATS, encode, rows
+from backlight.core.table import rows
+from backlight.plugins.viewers.handout import FORMATS, encode
 
 EMPTY = "No tags yet. Select samples, name what they share, and press “Tag selection”."
 UPLOAD_LIMIT = 16 << 20
