@@ -148,8 +148,8 @@ class Differentiator:
                 f"of the model, such as {coverage.uncovered[0].site}"
             )
         if self.strict and coverage.uncovered:
-            names = "; ".join(str(c.site) for c in coverage.uncovered[:5])
-            raise EngineError(f"no rule covers {len(coverage.uncovered)} operation(s): {names}")
+            listed = "; ".join(str(c.site) for c in coverage.uncovered[:5])
+            raise EngineError(f"no rule covers {len(coverage.uncovered)} operation(s): {listed}")
         return coverage
 
     def _forward(self, leaves: Any, flat: list[Tensor], interceptor: Interceptor | None) -> Tensor:
