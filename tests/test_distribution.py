@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -95,3 +96,14 @@ def test_the_version_is_written_once():
     assert told.split() == ["backlight", version]
     assert "version:" not in (ROOT / "CITATION.cff").read_text().replace("cff-version:", "")
     assert os.linesep.join(["", f"## {version} "]) in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_extra_that_a_hint_names_exists():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {
+        extra
+        for path in (ROOT / "src").rglob("*.py")
+        for extra in re.findall(r"backlight\[(\w+)\]", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named <= set(project["optional-dependencies"])

@@ -7,10 +7,17 @@ from backlight.core.registry import registry
 from backlight.testing import Specimen, check_registry_entry, conformance
 
 BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
-SPECIMENS = {}
+SPECIMENS = {
+    ("processor", "approximate-knn"): Specimen(modules=("pynndescent",)),
+    ("processor", "metric-knn"): Specimen(others={"metric": "chebyshev"}),
+    ("processor", "umap"): Specimen(modules=("umap",)),
+}
+INSTALLED = {(entry.kind, entry.name) for entry in BUILT_IN}
 
 
-@pytest.mark.parametrize("case", conformance("backlight", SPECIMENS), ids=str)
+@pytest.mark.parametrize(
+    "case", conformance("backlight", {k: v for k, v in SPECIMENS.items() if k in INSTALLED}), ids=str
+)
 def test_built_in(case):
     case()
 
@@ -72,6 +79,14 @@ def test_excuses_need_a_reason_and_a_failure(install, excused, message):
     specimens = {("rule", "absolute"): Specimen(excused=excused)}
     (case,) = [c for c in conformance("backlight-good", specimens) if str(c).endswith("absolute-shape")]
     with pytest.raises(AssertionError, match=message):
+        case()
+
+
+def test_what_lacks_an_optional_module_is_skipped(install):
+    install("good")
+    specimens = {("rule", "absolute"): Specimen(modules=("no_such_module",))}
+    case = next(c for c in conformance("backlight-good", specimens) if c.subject.kind == "rule")
+    with pytest.raises(pytest.skip.Exception, match="needs no_such_module, which is not installed"):
         case()
 
 

@@ -204,7 +204,7 @@ def _guesses(value: Any, hint: Any) -> Iterator[Any]:
     if isinstance(value, bool) or hint is bool:
         yield not value
     elif isinstance(value, int | float):
-        yield from (value + 1, value * 2, value / 2, value - 1, value + 8)
+        yield from (value + 1, value * 2, value / 2, value - 1, value + 8, (value + 1) / 2)
     elif hint in (int, float):
         yield from (1, 2)
     elif hint is str:

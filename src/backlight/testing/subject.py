@@ -26,6 +26,7 @@ class Specimen:
     foreign: for a canonizer, functions that build models that it must leave alone; plain ones when empty.
     inputs: for a processor, n -> inputs for n samples, besides or instead of those the suite makes.
     others: for a processor, other valid values of fields, where the suite cannot guess any.
+    modules: what it imports when it is used and may be missing; its checks are skipped then.
     excused: check -> the reason why the plugin cannot pass it; a check that passes after all is a failure.
     """
 
@@ -35,6 +36,7 @@ class Specimen:
     foreign: tuple[Callable[[], Built], ...] = ()
     inputs: Callable[[int], Mapping[str, Any]] | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
     excused: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,12 @@ class Case:
         return f"{self.subject.kind}-{self.subject.name}-{self.check}"
 
     def __call__(self) -> None:
-        """Run the check; an excused one must fail."""
+        """Run the check; an excused one must fail, and one without its modules is skipped."""
+        for module in self.subject.specimen.modules:
+            if importlib.util.find_spec(module) is None:
+                import pytest
+
+                pytest.skip(f"{self.subject} needs {module}, which is not installed")
         reason = self.subject.specimen.excused.get(self.check)
         if reason is None:
             self.run(self.subject)
