@@ -11,6 +11,8 @@ VERBS = {
     "analyze": "Cluster a run's explanations and rank its classes.",
     "explore": "Open runs in the browser.",
     "verify": "Check that a run is complete and unchanged.",
+    "import": "Make a run of relevance that another tool computed.",
+    "export": "Write a run's results as arrays or as a table.",
     "demo": "Find a planted artefact in real digits, start to end.",
     "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
     "report": "Write a run's findings into one page to print or send.",

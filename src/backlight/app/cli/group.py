@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from typing import Any
 
 import click
@@ -34,7 +35,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.verbs:
             return None
         try:
-            command: click.Command = importlib.import_module(f"{self.package}.{cmd_name}").command
+            module = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+            command: click.Command = importlib.import_module(f"{self.package}.{module}").command
         except ModuleNotFoundError as error:
             raise BacklightError(_missing(cmd_name, self.package, error)) from error
         _accept_debug(command)

@@ -1,0 +1,1 @@
+"""Runs from relevance that other tools computed, and results for tools that read tables and arrays."""
