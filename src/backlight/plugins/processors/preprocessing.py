@@ -63,18 +63,18 @@ class Pool(Processor):
 class Normalise(Processor):
     """Divide each map by its total: (N, C, H, W) -> same shape, float32; a map without relevance stays zero.
 
-    by: "sum" of absolute values (what remains is the share of relevance), largest absolute value "max", or
-        Euclidean length "l2".
+    by: "sum" of absolute values (what remains is the share of relevance), largest absolute value "max",
+        Euclidean length "l2", or "z-score": less its mean, by its standard deviation.
     """
 
-    by: Literal["sum", "max", "l2"] = "sum"
+    by: Literal["sum", "max", "l2", "z-score"] = "sum"
 
     stage: ClassVar[Stage] = "preprocessing"
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __post_init__(self) -> None:
-        if self.by not in ("sum", "max", "l2"):
-            raise RequestError(f"normalise: by is {self.by!r}, expected sum, max or l2")
+        if self.by not in ("sum", "max", "l2", "z-score"):
+            raise RequestError(f"normalise: by is {self.by!r}, expected sum, max, l2 or z-score")
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
         """Return the normalised maps."""
@@ -92,6 +92,9 @@ class Normalise(Processor):
             total = np.abs(unit).sum(axis=1, keepdims=True)
         elif self.by == "l2":
             total = np.sqrt(np.square(unit).sum(axis=1, keepdims=True))
+        elif self.by == "z-score":
+            unit -= unit.mean(axis=1, keepdims=True)
+            total = unit.std(axis=1, keepdims=True)
         else:
             total = np.ones_like(peak)
         return {"relevance": np.divide(unit, total, out=unit, where=total > 0).reshape(maps.shape)}

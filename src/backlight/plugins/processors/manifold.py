@@ -1,0 +1,154 @@
+"""Further embeddings: locally linear, Isomap, UMAP (extra `umap`) of features; diffusion maps of a graph.
+
+A diffusion map (Coifman & Lafon 2006) of the random walk P = D⁻¹A has the coordinates λᵢᵗ·ψᵢ with Pψᵢ = λᵢψᵢ.
+With (μᵢ, uᵢ) eigenpairs of the symmetric Laplacian, λᵢ = 1 − μᵢ and ψᵢ = D^-½ uᵢ: no solver needs to see the
+unsymmetric P. At t = 0 these are the random walk's eigenvectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import manifold
+
+from backlight.core.errors import RequestError
+from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.processor import Processor, Stage
+
+Array = NDArray[Any]
+
+
+@final
+@dataclass(frozen=True)
+class LocallyLinear(Processor):
+    """Embed so that neighbours reconstruct each sample (Roweis & Saul 2000): features -> projection (N, m).
+
+    m: dimensions. k: neighbours, at most N - 1. seed: of the solver; None takes the run's.
+    """
+
+    m: int = 2
+    k: int = 32
+    seed: int | None = None
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("projection",)
+
+    def __post_init__(self) -> None:
+        _positive(self, m=self.m, k=self.k)
+
+    def __call__(self, *, features: Array) -> dict[str, Array]:
+        """Return the coordinates."""
+        if len(features) <= self.m + 2:
+            return {"projection": np.zeros((len(features), self.m))}
+        k = min(self.k, len(features) - 1)
+        model = manifold.LocallyLinearEmbedding(
+            n_neighbors=k, n_components=self.m, random_state=self.seed or 0, eigen_solver="dense"
+        )
+        return {"projection": model.fit_transform(features.astype(np.float64))}
+
+
+@final
+@dataclass(frozen=True)
+class Isomap(Processor):
+    """Embed by distances along the neighbour graph (Tenenbaum et al. 2000): features -> projection (N, m).
+
+    Takes memory for all N² distances. m: dimensions. k: neighbours, at most N - 1.
+    """
+
+    m: int = 2
+    k: int = 32
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("projection",)
+
+    def __post_init__(self) -> None:
+        _positive(self, m=self.m, k=self.k)
+
+    def __call__(self, *, features: Array) -> dict[str, Array]:
+        """Return the coordinates."""
+        if len(features) <= self.m + 2:
+            return {"projection": np.zeros((len(features), self.m))}
+        model = manifold.Isomap(n_neighbors=min(self.k, len(features) - 1), n_components=self.m)
+        return {"projection": model.fit_transform(features.astype(np.float64))}
+
+
+@final
+@dataclass(frozen=True)
+class Umap(Processor):
+    """Embed by UMAP (McInnes et al. 2018): features (N, D) -> projection (N, m) float32; extra `umap`.
+
+    m: dimensions. k: neighbours. spread: least distance of points in the picture. seed: None takes the run's.
+    """
+
+    m: int = 2
+    k: int = 32
+    spread: float = 0.1
+    seed: int | None = None
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("projection",)
+
+    def __post_init__(self) -> None:
+        _positive(self, m=self.m, k=self.k)
+
+    def __call__(self, *, features: Array) -> dict[str, Array]:
+        """Return the coordinates."""
+        if len(features) <= self.m + 2:
+            return {"projection": np.zeros((len(features), self.m), np.float32)}
+        try:
+            from umap import UMAP
+        except ImportError:
+            raise RequestError("umap needs umap-learn; try `pip install 'backlight[umap]'`") from None
+        model = UMAP(
+            n_neighbors=min(self.k, len(features) - 1),
+            n_components=self.m,
+            min_dist=self.spread,
+            random_state=self.seed or 0,
+            n_jobs=1,
+            init="spectral" if len(features) > 20 else "random",
+        )
+        return {"projection": np.asarray(model.fit_transform(features), dtype=np.float32)}
+
+
+@final
+@dataclass(frozen=True)
+class DiffusionMap(Processor):
+    """Embed by a random walk: embedding (N, m), eigenvalues (m,), degree (N,) -> embedding (N, m).
+
+    time: steps of the walk (>= 0); 0 gives the random walk's eigenvectors.
+    """
+
+    time: float = 1.0
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def __post_init__(self) -> None:
+        if self.time < 0:
+            raise RequestError(f"diffusion-map: time is {self.time}, expected at least 0")
+
+    def __call__(self, *, embedding: Array, eigenvalues: Array, degree: Array) -> dict[str, Array]:
+        """Return the coordinates, in the order of the eigenvalues."""
+        root = np.where(degree > 0, np.sqrt(np.maximum(degree, 0)), 1.0)
+        walk = 1 - eigenvalues
+        return {"embedding": embedding / root[:, None] * np.sign(walk) * np.abs(walk) ** self.time}
+
+
+def _positive(step: object, **counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise RequestError(f"{step}: {name} is {count}, expected at least 1")
+
+
+@hookimpl
+def provide_processors() -> list[ProcessorSpec]:
+    """Offer the embeddings."""
+    return [
+        ProcessorSpec("lle", LocallyLinear, cite="roweis2000"),
+        ProcessorSpec("isomap", Isomap, cite="tenenbaum2000"),
+        ProcessorSpec("umap", Umap, cite="mcinnes2018"),
+        ProcessorSpec("diffusion-map", DiffusionMap, cite="coifman2006"),
+    ]
