@@ -1,10 +1,11 @@
 """What an explanation costs, as a ratio to a plain gradient of the same model and batch, run side by side.
 
-    python benchmarks/bench_engine.py [--batch 4] [--size 224] [--threads N] [--device cuda] [--zennit] [--growth 200]
+    python benchmarks/bench_engine.py [--batch 4] [--size 224] [--device cuda] [--zennit] [--growth 200]
 
-Time: median over rounds of explanation / gradient, each round running all of them once. Memory: peak above what was
-held before, as a ratio to the gradient's (resident set on a CPU, allocator on a GPU). --zennit also times its wheel
-and compares the maps (in float64) where both are defined; --growth runs that many batches and compares the first with the last.
+Time: median over rounds of explanation / gradient, each round running all of them once. Memory: peak above
+what was held before, as a ratio to the gradient's (resident set on a CPU, allocator on a GPU). --zennit
+also times its wheel and compares the maps (in float64) where both are defined; --growth runs that many
+batches and compares the first with the last.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ def explanation(model: nn.Module, composite: str) -> Callable[[Tensor, Tensor], 
 
 def incumbent(model: nn.Module, composite: str) -> Callable[[Tensor, Tensor], Tensor] | None:
     """Return the same explanation by zennit's wheel, or None where it has no such composite or canonizer."""
-    from zennit import canonizers, composites, rules, types
+    from zennit import canonizers, composites, rules, torchvision, types
     from zennit.attribution import Gradient
     from zennit.layer import Sum
 
     name = type(model).__name__
     canonizer = {"VGG": canonizers.SequentialMergeBatchNorm}.get(name)
     if name == "ResNet":
-        from zennit.torchvision import ResNetCanonizer as canonizer
+        canonizer = torchvision.ResNetCanonizer
     if canonizer is None:
         return None
     if composite == "epsilon":
@@ -100,9 +101,9 @@ def incumbent(model: nn.Module, composite: str) -> Callable[[Tensor, Tensor], Te
 
 
 def difference(name: str, composite: str, options: argparse.Namespace) -> float:
-    """Return how far the two maps are apart, relative to the largest relevance, in float64 on one small image.
+    """Return how far the two maps are apart, relative to the largest relevance, in float64.
 
-    Batch norm's epsilon is moved into its variance first: zennit's merged batch norms divide by √(1 + 1e-5) again.
+    Batch norm's epsilon is moved into its variance first: zennit's merged ones divide by √(1 + 1e-5) again.
     """
     model = build(name, 64, options.device).double()
     for module in model.modules():
@@ -127,7 +128,7 @@ def seconds(run: Callable[[], object], device: str) -> float:
 
 
 def peak(run: Callable[[], object], device: str) -> float:
-    """Return the bytes that one call held at most, beyond those held before; NaN where that cannot be told."""
+    """Return the bytes that one call held at most, beyond those held before; NaN where unknown."""
     gc.collect()
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -184,7 +185,8 @@ def compare(name: str, options: argparse.Namespace) -> None:
         memory = peak(run, options.device) / base
         verdict = "met" if ratio <= bound else "MISSED"
         print(
-            f"| {name} | {key} | {plain * 1e3:.0f} ms | {ratio:.2f} | {bound} {verdict} | {memory:.2f} | {other} | {error} |",
+            f"| {name} | {key} | {plain * 1e3:.0f} ms | {ratio:.2f} | {bound} {verdict} | {memory:.2f} "
+            f"| {other} | {error} |",
             flush=True,
         )
 

@@ -1,16 +1,18 @@
-"""The zoo: every classification builder of torchvision.models (and some of timm), explained with no canonizer named.
+"""The zoo: every classification builder of torchvision.models (and some of timm), no canonizer named by hand.
 
-Prints one line per model: whether it ran, how well each composite conserved relevance, how well the all-epsilon map
-agrees with gradient x input where the two must be equal, and whether the model is bit-identical afterwards.
+Prints one line per model: whether it ran, how well each composite conserved relevance, how well the first
+one's map agrees with gradient x input where the two must be equal, and whether the model is bit-identical
+afterwards.
 
     python benchmarks/bench_zoo.py [--only GLOB]… [--timm] [--composites NAME[:EPSILON],…]
 
-Weights are random, at a realistic scale: on one batch, every batch norm is given the second moment of its input as
-its variance and zero mean, and every other layer is scaled to unit output. With default random weights the activations of
-MobileNet or EfficientNet vanish and the stabiliser takes all relevance. Whatever acts as a bias is zero: biases,
-running means, positional embeddings, class tokens; conservation within 1 % is then expected of LRP-epsilon.
-Random nets with depthwise convolutions shatter: their maps sum to the logit although their absolute values reach 1e7
-times as much, so that the default stabiliser of 1e-6 alone moves the sum by more than 1 %. Hence also epsilon:1e-9.
+Weights are random, at a realistic scale: on one batch, every batch norm is given the second moment of its
+input as its variance and zero mean, and every other layer is scaled to unit output. With default random
+weights the activations of MobileNet or EfficientNet vanish and the stabiliser takes all relevance. Whatever
+acts as a bias is zero: biases, running means, positional embeddings, class tokens; LRP-epsilon should then
+conserve within 1 %. Random nets with depthwise convolutions shatter: their maps sum to the logit although
+their absolute values reach 1e7 times as much, so that the default stabiliser of 1e-6 alone moves the sum by
+more than 1 %; hence epsilon:1e-9.
 """
 
 from __future__ import annotations
@@ -49,11 +51,13 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _CONSTANTS = ("class_token", "cls_token", "dist_token", "reg_token", "pos_emb")
 
 TIMM = (
-    "convmixer_768_32 mixer_s32_224 resmlp_12_224 gmixer_12_224 poolformer_s12 edgenext_xx_small nfnet_f0 repvgg_a0 "
-    "deit_tiny_patch16_224 pit_ti_224 coatnet_nano_rw_224 xcit_nano_12_p16_224 levit_128s hrnet_w18_small dla34 "
-    "ghostnet_100 mobilevit_xxs dpn68 res2net50_26w_4s ese_vovnet19b_dw cspresnet50 tresnet_m eva02_tiny_patch14_224 "
-    "efficientformer_l1 fastvit_t8 tf_efficientnetv2_b0 crossvit_tiny_240 volo_d1_224 twins_svt_small beit_base_patch16_224"
-).split()
+    "convmixer_768_32", "mixer_s32_224", "resmlp_12_224", "gmixer_12_224", "poolformer_s12",
+    "edgenext_xx_small", "nfnet_f0", "repvgg_a0", "deit_tiny_patch16_224", "pit_ti_224",
+    "coatnet_nano_rw_224", "xcit_nano_12_p16_224", "levit_128s", "hrnet_w18_small", "dla34", "ghostnet_100",
+    "mobilevit_xxs", "dpn68", "res2net50_26w_4s", "ese_vovnet19b_dw", "cspresnet50", "tresnet_m",
+    "eva02_tiny_patch14_224", "efficientformer_l1", "fastvit_t8", "tf_efficientnetv2_b0",
+    "crossvit_tiny_240", "volo_d1_224", "twins_svt_small", "beit_base_patch16_224",
+)  # fmt: skip
 
 
 @dataclass
@@ -77,7 +81,7 @@ def builders() -> dict[str, Callable[..., nn.Module]]:
 
 
 def build(name: str, classes: int = 10) -> tuple[nn.Module, int]:
-    """Return the model (random weights, evaluation) and the edge length of its images, as small as the architecture allows."""
+    """Return the model (random weights) and the edge length of its images, as small as it allows."""
     options: dict[str, object] = {"num_classes": classes}
     size = 64
     if name.startswith("vit_"):
@@ -151,7 +155,7 @@ def fingerprint(model: nn.Module) -> list[tuple[object, ...]]:
 
 
 def is_piecewise_linear(coverage: bl.Coverage | object) -> bool:
-    """Say whether every executed operation is linear or a homogeneous activation, so that LRP-0 is gradient x input."""
+    """Say whether all operations are linear or homogeneous, so that LRP-0 is gradient x input."""
     for covered in coverage.operations:
         site = covered.site
         if site.kind not in _LINEAR or (site.kind == "activation" and site.name not in _HOMOGENEOUS):

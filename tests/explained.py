@@ -58,7 +58,7 @@ def explain(
     pick: Callable[[Any], Tensor] = lambda output: output if isinstance(output, Tensor) else output[0],
     **parameters: Any,
 ) -> Explained:
-    """Explain `pick` of the output with relevance `given` (by default the output itself), every canonizer on."""
+    """Explain `pick` of the output, whose relevance is `given` (else the output), all canonizers on."""
     if not isinstance(model, nn.Module):
         model = Calls(model)
     names = registry().names("canonizer")

@@ -1,7 +1,7 @@
 """A representative dozen of the zoo at small input size; benchmarks/bench_zoo.py examines all of it.
 
-Each model: conserves within 1 % with no canonizer named, equals gradient x input where it must, and is afterwards
-what it was. Weights are random at a realistic scale, without biases.
+Each model: conserves within 1 % with no canonizer named, equals gradient x input where it must, and is
+afterwards what it was. Weights are random at a realistic scale, without biases.
 """
 
 from __future__ import annotations

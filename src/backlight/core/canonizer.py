@@ -24,7 +24,7 @@ class Canonizer(ABC):
         """Say whether the model may contain what this canonizer rewrites."""
 
     def merge(self, call: Call, before: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
-        """Return (weight, bias) of one affine map equal to `before` followed by `call`, or None to leave both.
+        """Return (weight, bias) of one affine map equal to `before` and then `call`, or None to leave both.
 
         Build new tensors through `derived`, so that they are made once per model, not once per batch.
         """

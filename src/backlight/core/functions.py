@@ -1,4 +1,4 @@
-"""Which torch functions the engine knows: the kind of operation each spelling is, and how to read its arguments."""
+"""Which torch functions the engine knows: what kind of operation each is, and how to read its arguments."""
 
 from __future__ import annotations
 
@@ -48,57 +48,62 @@ class Function:
 
 _NAMESPACES = (F, torch, Tensor, torch._C._nn, torch.special, torch.linalg)
 
-# name of the operation -> further spellings of it, looked up in every namespace, with and without a trailing "_"
+
+def _names(text: str) -> dict[str, tuple[str, ...]]:
+    """Return operations that are spelt by their name alone."""
+    return dict.fromkeys(text.split(), ())
+
+
+# name of the operation -> further spellings, looked up in every namespace, with and without a trailing "_"
 _KINDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "linear": {"linear": ()},
-    "convolution": {f"conv{d}d": () for d in (1, 2, 3)} | {f"conv_transpose{d}d": () for d in (1, 2, 3)},
-    "batch-norm": {"batch_norm": ()},
-    "activation": {
-        name: ()
-        for name in (
-            "relu relu6 hardtanh leaky_relu elu celu selu gelu silu mish hardswish softplus softsign softshrink hardshrink "
-            "tanhshrink threshold rrelu prelu logsigmoid sigmoid hardsigmoid tanh clamp clamp_min clamp_max abs log_softmax "
-            "exp expm1 log log1p sqrt rsqrt reciprocal square pow erf sin cos atan"
-        ).split()
-    }
+    "linear": _names("linear"),
+    "convolution": _names("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+    "batch-norm": _names("batch_norm"),
+    "activation": _names(
+        """relu relu6 hardtanh leaky_relu elu celu selu gelu silu mish hardswish softplus softsign
+        softshrink hardshrink tanhshrink threshold rrelu prelu logsigmoid sigmoid hardsigmoid tanh
+        clamp clamp_min clamp_max abs log_softmax exp expm1 log log1p sqrt rsqrt reciprocal square
+        pow erf sin cos atan"""
+    )
     | {"sigmoid": ("expit",), "clamp": ("clip",), "pow": ("__pow__", "__rpow__")},
     # parameter-free linear operations
     "sum": {
         "add": ("__add__", "__radd__", "__iadd__"),
         "sub": ("subtract", "__sub__", "__isub__"),
         "rsub": ("__rsub__",),
-        **{name: () for name in "sum nansum cumsum interpolate upsample grid_sample fold trace diff".split()},
-    },
+    }
+    | _names("sum nansum cumsum interpolate upsample grid_sample fold trace diff"),
     # averages, and norms that grow in proportion to their input
-    "average-pool": {
-        **{f"avg_pool{d}d": () for d in (1, 2, 3)},
-        **{f"adaptive_avg_pool{d}d": () for d in (1, 2, 3)},
-        **{name: () for name in "mean nanmean lp_pool1d lp_pool2d lp_pool3d std norm vector_norm".split()},
-    },
+    "average-pool": _names(
+        """avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+        mean nanmean lp_pool1d lp_pool2d lp_pool3d std norm vector_norm"""
+    ),
     "max-pool": {
         name + end: ()
         for name in (f"{adaptive}max_pool{d}d" for adaptive in ("", "adaptive_") for d in (1, 2, 3))
         for end in ("", "_with_indices")
     },
-    "product": {"mul": ("multiply", "__mul__", "__rmul__", "__imul__"), "div": ("divide", "true_divide", "__truediv__", "__itruediv__")},
-    "scale": {"neg": ("negative", "__neg__"), "rdiv": ("__rdiv__", "__rtruediv__")},
-    "matmul": {"matmul": ("__matmul__", "__rmatmul__"), "bmm": (), "mm": (), "mv": (), "einsum": (), "bilinear": (), "tensordot": (), "inner": (), "dot": ("vdot",), "outer": ("ger",)},
-    "softmax": {"softmax": ("_softmax",)},
-    "normalisation": {name: () for name in ("layer_norm", "group_norm", "instance_norm", "rms_norm", "normalize")},
-    ROUTE: {
-        name: ()
-        for name in (
-            "view view_as reshape reshape_as flatten ravel unflatten permute transpose swapaxes swapdims t movedim moveaxis adjoint "
-            "squeeze unsqueeze expand expand_as broadcast_to repeat repeat_interleave tile contiguous clone cat concat "
-            "concatenate stack hstack vstack split split_with_sizes tensor_split chunk unbind narrow select index_select gather "
-            "take_along_dim masked_select __getitem__ pad roll flip fliplr flipud rot90 dropout dropout1d dropout2d dropout3d "
-            "alpha_dropout feature_alpha_dropout feature_dropout pixel_shuffle pixel_unshuffle channel_shuffle "
-            "native_channel_shuffle unfold max min amax amin maximum minimum max_unpool1d max_unpool2d max_unpool3d "
-            "to float double half bfloat16 type type_as cpu cuda diagonal diag_embed tril triu masked_fill where sort topk "
-            "scatter index_add nan_to_num"
-        ).split()
+    "product": {
+        "mul": ("multiply", "__mul__", "__rmul__", "__imul__"),
+        "div": ("divide", "true_divide", "__truediv__", "__itruediv__"),
     },
-}  # fmt: skip
+    "scale": {"neg": ("negative", "__neg__"), "rdiv": ("__rdiv__", "__rtruediv__")},
+    "matmul": {"matmul": ("__matmul__", "__rmatmul__"), "dot": ("vdot",), "outer": ("ger",)}
+    | _names("bmm mm mv einsum bilinear tensordot inner"),
+    "softmax": {"softmax": ("_softmax",)},
+    "normalisation": _names("layer_norm group_norm instance_norm rms_norm normalize"),
+    ROUTE: _names(
+        """view view_as reshape reshape_as flatten ravel unflatten permute transpose swapaxes swapdims
+        t movedim moveaxis adjoint squeeze unsqueeze expand expand_as broadcast_to repeat
+        repeat_interleave tile contiguous clone cat concat concatenate stack hstack vstack split
+        split_with_sizes tensor_split chunk unbind narrow select index_select gather take_along_dim
+        masked_select __getitem__ pad roll flip fliplr flipud rot90 dropout dropout1d dropout2d
+        dropout3d alpha_dropout feature_alpha_dropout feature_dropout pixel_shuffle pixel_unshuffle
+        channel_shuffle native_channel_shuffle unfold max min amax amin maximum minimum max_unpool1d
+        max_unpool2d max_unpool3d to float double half bfloat16 type type_as cpu cuda diagonal
+        diag_embed tril triu masked_fill where sort topk scatter index_add nan_to_num"""
+    ),
+}
 
 
 def _spellings(name: str) -> Iterator[Callable[..., Any]]:
@@ -186,14 +191,15 @@ def bind_batch_norm(
     return locals()
 
 
+_RUNNING = ("input", "running_mean", "running_var", "weight", "bias")
 _NORMALISATIONS = {
     "layer_norm": ("input", "normalized_shape", "weight", "bias", "eps"),
     "rms_norm": ("input", "normalized_shape", "weight", "eps"),
     "group_norm": ("input", "num_groups", "weight", "bias", "eps"),
-    "instance_norm": ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps"),
-    "batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"),
+    "instance_norm": (*_RUNNING, "use_input_stats", "momentum", "eps"),
+    "batch_norm": (*_RUNNING, "training", "momentum", "eps"),
     "normalize": ("input", "p", "dim", "eps"),
-}  # fmt: skip
+}
 _SOFTMAX = ("input", "dim")
 _POOLS = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _ADAPTIVE = ("input", "output_size")

@@ -1,4 +1,4 @@
-"""Linear maps that are neither a dense layer over the last axis nor a convolution: einsum, constant @ x, bilinear."""
+"""Linear maps that are neither a dense layer over the last axis nor a convolution, such as einsum."""
 
 from __future__ import annotations
 

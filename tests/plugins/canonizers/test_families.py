@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -81,7 +83,8 @@ def test_norm_before_a_padded_convolution_is_merged_only_without_shift():
 
 
 def test_norm_after_a_layer_is_not_merged_into_the_next_as_well():
-    model = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)).double()
+    pair = (nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+    model = nn.Sequential(*pair, *copy.deepcopy(pair)).double()
     lived_in(model[1]), lived_in(model[3])
     found = explain(model, rand(2, 4, 3, 3))
     found.assert_faithful()

@@ -18,7 +18,7 @@ from backlight.core.hookspecs import CanonizerSpec, hookimpl
 @final
 @dataclass(frozen=True)
 class Attention(Canonizer):
-    """Decompose scaled_dot_product_attention and multi_head_attention_forward, hence nn.MultiheadAttention."""
+    """Decompose scaled_dot_product_attention and multi_head_attention_forward (nn.MultiheadAttention)."""
 
     def applies(self, model: nn.Module) -> bool:
         """Say yes to every model: attention may also be called as a function."""

@@ -1,9 +1,9 @@
-"""Merge batch norm into the linear layer before it, else into the one after it, by dataflow (Pahde et al. 2023).
+"""Merge batch norm into the linear layer before it or else the one after, by dataflow (Pahde et al. 2023).
 
 With a = γ/√(σ²+ε) and c = β − μ·a, batch norm is a·z + c.
 before: y = a·(W·x + b) + c has W' = a·W over outputs and b' = a·b + c;
-after: y = W·(a·x + c) + b has W' = W·a over inputs and b' = b + W·c. This is exact unless the layer pads its input
-with zeros and c is not zero: what is padded with is not shifted.
+after: y = W·(a·x + c) + b has W' = W·a over inputs and b' = b + W·c. This is exact unless the layer pads its
+input with zeros and c is not zero: what is padded with is not shifted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BatchNorm(Canonizer):
         return True
 
     def merge(self, call: Call, before: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
-        """Return the merged weight and bias when `call` is a batch norm with fixed statistics over `before`'s outputs."""
+        """Return the merged weight and bias if `call` is a batch norm with fixed statistics over `before`."""
         given = call.arguments
         if not _is_fixed(call) or isinstance(before.map, FunctionMap):
             return None

@@ -1,4 +1,4 @@
-"""Take fused arithmetic apart: addmm, baddbmm, lerp, addcmul, glu, var … into products and sums that rules know."""
+"""Take fused arithmetic apart: addmm, lerp, addcmul, glu, var … become products and sums that rules know."""
 
 from __future__ import annotations
 

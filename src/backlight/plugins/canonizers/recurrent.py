@@ -1,7 +1,8 @@
 """Take recurrent layers apart, step by step: LSTM, GRU and plain RNN from dense layers, gates and sums.
 
 A gate is a sigmoid, so that a product with one gives all relevance to the signal (Arras et al. 2017).
-LSTM: c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c');   GRU: h' = (1 − z) ⊙ n + z ⊙ h, n = tanh(W_n·x + r ⊙ U_n·h)
+LSTM: c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c')
+GRU: h' = (1 − z) ⊙ n + z ⊙ h, n = tanh(W_n·x + r ⊙ U_n·h)
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Step = Callable[..., State]
 @final
 @dataclass(frozen=True)
 class Recurrent(Canonizer):
-    """Decompose nn.LSTM, nn.GRU, nn.RNN and their cells, several layers, both directions, packed sequences too."""
+    """Decompose nn.LSTM, nn.GRU, nn.RNN and their cells; deep, bidirectional and packed ones too."""
 
     def applies(self, model: nn.Module) -> bool:
         """Say whether the model has a recurrent layer."""
@@ -131,7 +132,9 @@ def _unroll(step: Step, n_states: int) -> Callable[..., Any]:
                 outputs, final = _sweep(step, steps, start, own, backwards=direction == 1)
                 finals.append(final)
                 found.append(outputs)
-            steps = found[0] if directions == 1 else [torch.cat(pair, -1) for pair in zip(*found, strict=True)]
+            steps = (
+                found[0] if directions == 1 else [torch.cat(pair, -1) for pair in zip(*found, strict=True)]
+            )
         return steps, [torch.stack([final[k] for final in finals]) for k in range(n_states)]
 
     def either(*args: Any, **kwargs: Any) -> tuple[Tensor, ...]:
@@ -144,7 +147,7 @@ def _unroll(step: Step, n_states: int) -> Callable[..., Any]:
 def _sweep(
     step: Step, steps: list[Tensor], state: State, parameters: tuple[Tensor | None, ...], backwards: bool
 ) -> tuple[list[Tensor], State]:
-    """Run one layer in one direction; a step may hold fewer sequences than the one before, those that go on."""
+    """Run one layer in one direction; a step may hold fewer sequences than the one before it."""
     outputs: list[Tensor] = []
     full = state
     for x in reversed(steps) if backwards else steps:

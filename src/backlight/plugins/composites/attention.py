@@ -1,6 +1,6 @@
 """Composites for transformers (Achtibat et al. 2024; Ali et al. 2022): how attention weights are treated.
 
-attn-lrp: relevance also flows through the softmax to queries and keys. cp-lrp: attention weights count as constants.
+attn-lrp: relevance also flows through the softmax to queries and keys. cp-lrp: the weights are constants.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from backlight.core.hookspecs import CompositeSpec, hookimpl
 
 
 def attn_lrp(gamma: float = 0.25, epsilon: float = 1e-6) -> Composite:
-    """Explain matrix products uniformly, softmax by its expansion, dense layers by epsilon, convolutions by gamma."""
+    """Halve matrix products, expand the softmax, dense layers by epsilon, convolutions by gamma."""
     return Composite(
         (Entry.of("matmul", Match(kind="matmul"), epsilon=epsilon), *_layers(gamma, epsilon)), "attn-lrp"
     )

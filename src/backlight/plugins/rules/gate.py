@@ -1,4 +1,4 @@
-"""Signal-takes-all rule for products (Arras et al. 2017): a gate only lets the signal through, so the signal gets all.
+"""Signal-takes-all rule for products (Arras et al. 2017): gates only let the signal through, which gets all.
 
 y = g ⊙ s:  R_s = R, R_g = 0;    Y = A·V with attention weights A:  R_V = V ⊙ Aᵀ(R / st(Y)), R_A = 0
 A quotient's denominator counts as a gate. Where no factor is a gate, each gets half (Achtibat et al. 2024).
@@ -26,8 +26,8 @@ GATES = frozenset(
 class Gate(Rule):
     """Give the whole relevance of a product to its signal and none to its gate.
 
-    A factor is a gate if it comes from a sigmoid, softmax, norm or the like (see `GATES`), or, where that does not
-    tell, if it alone is broadcast, as channel weights are.
+    A factor is a gate if it comes from a sigmoid, softmax, norm or the like (see `GATES`), or, where that
+    does not tell, if it alone is broadcast, as channel weights are.
     epsilon: stabiliser of a matrix product's denominator.
     """
 

@@ -18,7 +18,7 @@ from backlight.core.rule import Rule
 @final
 @dataclass(frozen=True)
 class MatMul(Rule):
-    """Split the relevance of a matrix product evenly between its factors, each in proportion to its contributions.
+    """Split the relevance of a matrix product evenly between its factors, by their contributions.
 
     epsilon: stabiliser of the denominator.
     """

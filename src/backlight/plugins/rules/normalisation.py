@@ -1,7 +1,7 @@
 """Rule for layer, RMS, group and instance norm (Achtibat et al. 2024, sec. 3.3.2): 1/σ counts as a constant.
 
-y = (x − μ(x)) · g/σ + β is then affine in x; with s = R / st(y) · g/σ:  R_x = x ⊙ (s − mean(s)), the mean over the
-axes that μ averages (no mean for RMS norm and x/‖x‖). β absorbs its share.
+y = (x − μ(x)) · g/σ + β is then affine in x; with s = R / st(y) · g/σ:  R_x = x ⊙ (s − mean(s)), the mean
+over the axes that μ averages (no mean for RMS norm and x/‖x‖). β absorbs its share.
 """
 
 from __future__ import annotations
