@@ -226,7 +226,7 @@ class Interceptor(TorchFunctionMode):
         return tensor
 
     def _write(self, tensor: Tensor, result: Tensor) -> None:
-        """Let `result` stand for `tensor` from now on, also in the memory it shares with its views and base."""
+        """Let `result` stand for `tensor` from now on, also in the memory of its views and base."""
         tensor = self._newest(tensor)
         whole = tensor._base
         if whole is None:
@@ -581,7 +581,7 @@ class Interceptor(TorchFunctionMode):
         return result
 
     def _match(self, site: Site) -> Rule | None:
-        """Return the rule of the first entry that fits; positions count per entry, negative ones from the end."""
+        """Return the rule of the first entry that fits; positions count per entry, negative from the end."""
         found: Rule | None = None
         decided = False
         waiting: list[tuple[int, int, int, Rule]] = []
@@ -683,8 +683,8 @@ def captured(
 ) -> Iterator[dict[str, Any]]:
     """Collect the outputs of named modules while the model runs; the hooks are gone afterwards.
 
-    A module that runs several times is represented by its last run. settle: tells what stands for a tensor under
-    interception; without it the model goes on with a copy, which it may change in place.
+    A module that runs several times is represented by its last run. settle: tells what stands for a tensor
+    under interception; without it the model goes on with a copy, which it may change in place.
     """
     modules = dict(model.named_modules())
     outputs: dict[str, Any] = {}
