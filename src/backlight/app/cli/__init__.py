@@ -14,11 +14,11 @@ VERBS = {
     "import": "Make a run of relevance that another tool computed.",
     "export": "Write a run's results as arrays or as a table.",
     "demo": "Find a planted artefact in real digits, start to end.",
-    "coverage": "Show which rule takes each operation of a model, and where relevance leaks.",
+    "coverage": "Show which rule takes each operation, and where relevance leaks.",
     "report": "Write a run's findings into one page to print or send.",
     "pipeline": "Show a pipeline's steps, or write it as a file.",
     "cache": "Show or clear a run's cached results.",
-    "selftest": "Plant an artefact in your own pictures and see whether a pipeline finds it.",
+    "selftest": "Plant an artefact in your pictures and see whether it is found.",
     "plugins": "List installed plugins, check one, or write a new package.",
     "doctor": "Show versions, device, plugins, and what is missing.",
 }

@@ -9,7 +9,14 @@ import click
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True)
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="Page to write.",
+)
 @click.option("--analysis", metavar="NAME", help="Which analysis; default: the first.")
 @click.option(
     "--classes",

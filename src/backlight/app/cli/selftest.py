@@ -60,7 +60,14 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of the first trial."
 )
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("selftest"), show_default=True)
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("selftest"),
+    show_default=True,
+    help="Folder of pictures, networks and result.",
+)
 def command(
     data: str,
     artefacts: tuple[str, ...],
