@@ -202,7 +202,7 @@ def _form(context: PanelContext) -> html.Div:
         id=context.id("note"),
         placeholder="What do these samples share?",
         maxLength=NOTE_LENGTH,
-        rows=3,
+        rows=2,
         size="sm",
     )
     add = html.Button("Nothing selected", id=context.id("add"), className="btn btn-sm main", disabled=True)

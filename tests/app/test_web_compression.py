@@ -1,0 +1,37 @@
+"""Data travels compressed; scripts only to other machines."""
+
+import gzip
+import json
+
+from backlight.app.web import make_app
+from backlight.core.project import open_project
+from synthetic_run import write_run
+
+ASK = {"Accept-Encoding": "gzip"}
+MEMBERS = "/members.json?project=pets&analysis=spray&category=00000001"
+
+
+def test_data_is_compressed_when_it_is_large_and_asked_for(tmp_path):
+    with open_project(write_run(tmp_path / "run", per_class=4000)) as project:
+        client = make_app([project]).server.test_client()
+        plain, packed = client.get(MEMBERS), client.get(MEMBERS, headers=ASK)
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(packed.data)) == plain.get_json()
+    assert len(packed.data) < len(plain.data)
+
+
+def test_small_answers_stay_as_they_are(project):
+    client = make_app([project]).server.test_client()
+    assert "Content-Encoding" not in client.get(MEMBERS, headers=ASK).headers
+    assert client.get("/members.json?project=nope", headers=ASK).status_code == 404
+
+
+def test_scripts_are_compressed_for_other_machines_only(project):
+    address = "/assets/toolbar.js"
+    here = make_app([project], panels=[]).server.test_client().get(address, headers=ASK)
+    there = make_app([project], panels=[], token="secret").server.test_client()
+    there.get("/?token=secret")
+    sent = there.get(address, headers=ASK)
+    assert "Content-Encoding" not in here.headers
+    assert gzip.decompress(sent.data) == here.data
