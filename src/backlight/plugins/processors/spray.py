@@ -27,35 +27,51 @@ from backlight.plugins.processors.strategies import Strategies
 from backlight.plugins.processors.tsne import TSne
 
 
-def spray(neighbours: int = 32, eigenvalues: int = 32, grid: int = 32, perplexity: float = 30.0) -> Pipeline:
+def spray(
+    neighbours: int = 32,
+    eigenvalues: int = 32,
+    grid: int = 32,
+    perplexity: float = 30.0,
+    picture: bool = True,
+) -> Pipeline:
     """Find the odd strategy of a class by spectral clustering of its relevance maps, and say how odd it is.
 
     neighbours: k of the neighbour graph.
     eigenvalues: dimensions of the spectral embedding.
     grid: maps are averaged over at most grid x grid cells.
-    perplexity: of the t-SNE picture.
+    perplexity: of the t-SNE picture. picture: whether it is drawn, which takes long for many thousand maps.
     """
     front = (*_maps(grid), Step("flatten", Flatten()), Step("knn", Knn(neighbours)))
-    return Pipeline("spray", (*front, *_analysis(eigenvalues, perplexity)))
+    return Pipeline("spray", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
 def spray_abs(
-    neighbours: int = 32, eigenvalues: int = 32, grid: int = 32, perplexity: float = 30.0
+    neighbours: int = 32,
+    eigenvalues: int = 32,
+    grid: int = 32,
+    perplexity: float = 30.0,
+    picture: bool = True,
 ) -> Pipeline:
     """As spray, without signs: where a class looks, for or against. Parameters as spray's."""
     maps = (Step("channel-sum", ChannelSum()), Step("abs", Absolute()), *_maps(grid)[1:])
     front = (*maps, Step("flatten", Flatten()), Step("knn", Knn(neighbours)))
-    return Pipeline("spray-abs", (*front, *_analysis(eigenvalues, perplexity)))
+    return Pipeline("spray-abs", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
-def spray_full(neighbours: int = 32, eigenvalues: int = 32, perplexity: float = 30.0) -> Pipeline:
+def spray_full(
+    neighbours: int = 32, eigenvalues: int = 32, perplexity: float = 30.0, picture: bool = True
+) -> Pipeline:
     """As spray, on every channel of every pixel, for artefacts of colour or of single pixels."""
     front = (Step("normalise", Normalise()), Step("flatten", Flatten()), Step("knn", Knn(neighbours)))
-    return Pipeline("spray-full", (*front, *_analysis(eigenvalues, perplexity)))
+    return Pipeline("spray-full", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
 def spray_histogram(
-    neighbours: int = 32, eigenvalues: int = 32, bins: int = 64, perplexity: float = 30.0
+    neighbours: int = 32,
+    eigenvalues: int = 32,
+    bins: int = 64,
+    perplexity: float = 30.0,
+    picture: bool = True,
 ) -> Pipeline:
     """As spray, on histograms of relevance: strategies of different strength and spread, wherever they lie.
 
@@ -67,18 +83,23 @@ def spray_histogram(
         Step("histogram", Histogram(bins)),
         Step("knn", Knn(neighbours)),
     )
-    return Pipeline("spray-histogram", (*front, *_analysis(eigenvalues, perplexity)))
+    return Pipeline("spray-histogram", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
 def spray_ssim(
-    neighbours: int = 32, eigenvalues: int = 32, grid: int = 32, window: int = 4, perplexity: float = 30.0
+    neighbours: int = 32,
+    eigenvalues: int = 32,
+    grid: int = 32,
+    window: int = 4,
+    perplexity: float = 30.0,
+    picture: bool = True,
 ) -> Pipeline:
     """As spray, with neighbours by structural similarity; for classes of a few thousand samples.
 
     window: side of the windows that are compared.
     """
     front = (*_maps(grid), Step("knn", SsimKnn(neighbours, window)), Step("flatten", Flatten()))
-    return Pipeline("spray-ssim", (*front, *_analysis(eigenvalues, perplexity)))
+    return Pipeline("spray-ssim", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
 def _maps(grid: int) -> tuple[Step, ...]:
@@ -86,7 +107,7 @@ def _maps(grid: int) -> tuple[Step, ...]:
     return (Step("channel-sum", ChannelSum()), Step("pool", Pool(grid)), Step("normalise", Normalise()))
 
 
-def _analysis(eigenvalues: int, perplexity: float) -> tuple[Step, ...]:
+def _analysis(eigenvalues: int, perplexity: float, picture: bool) -> tuple[Step, ...]:
     """Return the steps from neighbours to scores."""
     scored = {"labels": "strategies.labels"}
     return (
@@ -94,7 +115,7 @@ def _analysis(eigenvalues: int, perplexity: float) -> tuple[Step, ...]:
         Step("laplacian", Laplacian()),
         Step("spectral", Spectral(eigenvalues)),
         Step("eigengap", Eigengap()),
-        Step("tsne", TSne(perplexity)),
+        *([Step("tsne", TSne(perplexity))] if picture else []),
         Step("strategies", Strategies()),
         Step("kmeans", KMeans()),
         Step("hdbscan", Hdbscan()),
