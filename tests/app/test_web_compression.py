@@ -29,9 +29,9 @@ def test_small_answers_stay_as_they_are(project):
 
 def test_scripts_are_compressed_for_other_machines_only(project):
     address = "/assets/toolbar.js"
-    here = make_app([project], panels=[]).server.test_client().get(address, headers=ASK)
+    here = make_app([project], panels=[]).server.test_client()
     there = make_app([project], panels=[], token="secret").server.test_client()
     there.get("/?token=secret")
-    sent = there.get(address, headers=ASK)
-    assert "Content-Encoding" not in here.headers
-    assert gzip.decompress(sent.data) == here.data
+    with here.get(address, headers=ASK) as plain, there.get(address, headers=ASK) as packed:
+        assert "Content-Encoding" not in plain.headers
+        assert gzip.decompress(packed.data) == plain.data
