@@ -1,10 +1,11 @@
 """What the front end of SpRAy costs: maps -> neighbours -> graph -> 32 eigenvectors, on clustered maps.
 
-    python benchmarks/bench_spray.py [--sizes 1300x50176 20000x3072] [--neighbours 10] [--reference]
+    python benchmarks/bench_spray.py [--sizes 20000x3072] [--neighbours 10] [--reference | --approximate]
 
 Every size runs in a process of its own, so that the peak of its memory is its own; what the maps themselves
 take is printed beside it. --reference also times scikit-learn's brute-force neighbours and scipy's eigsh on
-the same graph, and compares the neighbours.
+the same graph, and compares the neighbours. --approximate also times approximate-knn, after it has compiled
+itself, and says what share of the exact neighbours it finds (recall).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def clustered_maps(n: int, d: int, seed: int = 0) -> np.ndarray:
     return maps.reshape(n, 1, 1, d)
 
 
-def measure(n: int, d: int, neighbours: int, reference: bool) -> dict[str, float]:
+def measure(n: int, d: int, neighbours: int, reference: bool, approximate: bool) -> dict[str, float]:
     """Return seconds per stage and peak memory in GiB for one size."""
     from backlight.core.pipeline import pipeline
 
@@ -50,7 +51,22 @@ def measure(n: int, d: int, neighbours: int, reference: bool) -> dict[str, float
     del values["relevance"], maps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     result = {"total": sum(seconds.values()), "peak": peak, "maps": 4 * n * d / 2**30} | seconds
-    return result | (by_reference(values, neighbours) if reference else {})
+    result |= by_reference(values, neighbours) if reference else {}
+    return result | (by_descent(values, neighbours) if approximate else {})
+
+
+def by_descent(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
+    """Return the seconds of approximate neighbours and the share of the exact ones among them."""
+    from backlight.plugins.processors.approximate import ApproximateKnn
+
+    step = ApproximateKnn(neighbours, exact=0, seed=0)
+    step(features=values["features"][:500])
+    start = time.perf_counter()
+    found = step(features=values["features"])["neighbours"]
+    seconds = time.perf_counter() - start
+    both = zip(found, values["neighbours"], strict=True)
+    recall = np.mean([len(np.intersect1d(a, b)) for a, b in both]) / neighbours
+    return {"approximate-knn": seconds, "recall": float(recall)}
 
 
 def by_reference(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
@@ -79,17 +95,17 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["1000x3072", "5000x3072"], metavar="NxD")
     parser.add_argument("--neighbours", type=int, default=10)
     parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--approximate", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         n, d = map(int, options.one.split("x"))
-        print(json.dumps(measure(n, d, options.neighbours, options.reference)))
+        print(json.dumps(measure(n, d, options.neighbours, options.reference, options.approximate)))
         return
     for size in options.sizes:
         command = [sys.executable, __file__, "--one", size, "--neighbours", str(options.neighbours)]
-        output = subprocess.run(
-            command + ["--reference"] * options.reference, capture_output=True, text=True, check=True
-        )
+        command += ["--reference"] * options.reference + ["--approximate"] * options.approximate
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
         row = json.loads(output.stdout)
         shown = "  ".join(
             f"{name} {value:.2f}" for name, value in row.items() if name not in ("peak", "maps")

@@ -10,6 +10,7 @@ BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
 SPECIMENS = {
     ("processor", "approximate-knn"): Specimen(modules=("pynndescent",)),
     ("processor", "metric-knn"): Specimen(others={"metric": "chebyshev"}),
+    ("processor", "opentsne"): Specimen(modules=("openTSNE",)),
     ("processor", "umap"): Specimen(modules=("umap",)),
 }
 INSTALLED = {(entry.kind, entry.name) for entry in BUILT_IN}

@@ -7,6 +7,7 @@ unsymmetric P. At t = 0 these are the random walk's eigenvectors.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -98,11 +99,7 @@ class Umap(Processor):
         """Return the coordinates."""
         if len(features) <= self.m + 2:
             return {"projection": np.zeros((len(features), self.m), np.float32)}
-        try:
-            from umap import UMAP
-        except ImportError:
-            raise RequestError("umap needs umap-learn; try `pip install 'backlight[umap]'`") from None
-        model = UMAP(
+        model = _umap()(
             n_neighbors=min(self.k, len(features) - 1),
             n_components=self.m,
             min_dist=self.spread,
@@ -135,6 +132,17 @@ class DiffusionMap(Processor):
         root = np.where(degree > 0, np.sqrt(np.maximum(degree, 0)), 1.0)
         walk = 1 - eigenvalues
         return {"embedding": embedding / root[:, None] * np.sign(walk) * np.abs(walk) ** self.time}
+
+
+def _umap() -> Any:
+    """Return the class of umap-learn, which warns of TensorFlow when it is first imported."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ImportWarning)
+            from umap import UMAP
+    except ImportError:
+        raise RequestError("umap needs umap-learn; try `pip install 'backlight[umap]'`") from None
+    return UMAP
 
 
 def _positive(step: object, **counts: int) -> None:
