@@ -10,7 +10,8 @@ from backlight.core.sources.preprocessing import Preprocessing
 
 
 @given(
-    picture=st.tuples(st.integers(1, 40), st.integers(1, 40)), size=st.tuples(st.integers(1, 40), st.integers(1, 40))
+    picture=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
 )
 def test_any_picture_fits_any_size(picture, size):
     assert Preprocessing(size=size).fit(np.zeros((*picture, 3), np.uint8)).shape == (*size, 3)
@@ -36,3 +37,16 @@ def test_inputs_are_normalised_by_channel_and_lie_within_the_bounds():
 def test_wrong_statistics_are_named(wrong):
     with pytest.raises(RequestError, match="expected three values each"):
         Preprocessing(**wrong)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (257, 233), (40, 90)])
+def test_a_resize_gives_what_torchvisions_preset_gives(shape):
+    import torch
+    from PIL import Image
+    from torchvision.models import ResNet18_Weights
+
+    preset = ResNet18_Weights.DEFAULT.transforms()
+    preprocessing = Preprocessing((224, 224), tuple(preset.mean), tuple(preset.std), 256, "bilinear")
+    picture = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    ours = preprocessing.inputs(preprocessing.fit(picture)[None])[0]
+    torch.testing.assert_close(ours, preset(Image.fromarray(picture)), rtol=1e-6, atol=1e-6)
