@@ -152,7 +152,7 @@ def image_url(
     project: str, index: int, mode: Mode = "input", cmap: str = "coldnhot", scaling: str = "image"
 ) -> str:
     """Return the address of a sample's picture; the explorer serves a lossless PNG there."""
-    query = {"mode": mode} if mode == "input" else {"mode": mode, "cmap": cmap}
+    query: dict[str, str] = {"mode": mode} if mode == "input" else {"mode": mode, "cmap": cmap}
     if mode != "input" and scaling != "image":
         query["scaling"] = scaling
     return f"/image/{quote(project, safe='')}/{index}.png?{urlencode(query)}"
