@@ -1,6 +1,6 @@
-"""The demo: handwritten digits, one class poisoned by a patch in a corner, a small network that learns the patch.
+"""The demo: handwritten digits, one class poisoned in a corner, a small network that learns the patch.
 
-Nothing here knows what the analysis will find: which class is poisoned and which samples is drawn from the seed.
+Nothing here knows what the analysis will find: the seed draws the poisoned class and samples.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def digits() -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
 def cifar10(
     folder: Path, per_class: int = 1000
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
-    """Return the first training pictures of each class of CIFAR-10, downloaded into `folder` if they are not there."""
+    """Return the first training pictures of each class of CIFAR-10, downloaded into `folder` if needed."""
     data = torchvision_dataset("cifar10", folder, download=True)
     labels = np.array(data.targets, dtype=np.int64)
     chosen = np.concatenate([np.flatnonzero(labels == c)[:per_class] for c in range(len(data.classes))])
@@ -125,7 +125,10 @@ def poison(
     seed: int,
     victim: int | None = None,
 ) -> Poisoned:
-    """Paint a white square into the top-left corner of half the training samples (four fifths) of one drawn class."""
+    """Paint a white square into a corner of half the training samples of one drawn class.
+
+    Four fifths of the samples are for training.
+    """
     rng = np.random.default_rng(seed)
     drawn = int(rng.integers(len(classes)))
     victim = drawn if victim is None else victim
@@ -164,7 +167,7 @@ def train(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute in one thread: sums then come out the same on every machine, and batches are small anyway."""
+    """Let torch compute in one thread: sums come out the same on every machine, and batches are small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -176,7 +179,7 @@ def one_thread() -> Iterator[None]:
 def cutout(inputs: Tensor, side: int = 20) -> Tensor:
     """Return the batch with one random square of each picture blackened (DeVries and Taylor 2017).
 
-    With parts of a digit hidden, no single stroke suffices, and a network takes every other cue that it is offered.
+    With parts of a digit hidden no single stroke suffices, and a network takes every other cue it is offered.
     """
     centre = torch.randint(0, inputs.shape[-1], (2, len(inputs), 1, 1))
     steps = torch.arange(inputs.shape[-1])
@@ -195,7 +198,7 @@ def accuracy(model: nn.Module, source: Poisoned, of: NDArray[np.bool_]) -> float
 class Verdict:
     """How well the suspicious cluster of the poisoned class fits the poison, which the analysis never saw.
 
-    rank: of the poisoned class, from 1. size: of its suspicious cluster. hits: poisoned samples in that cluster.
+    rank: of the poisoned class, from 1. size: of its suspicious cluster. hits: poisoned samples in it.
     """
 
     rank: int

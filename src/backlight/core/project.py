@@ -69,7 +69,7 @@ class LabelMap:
         return self.label(int(category)) if category.isdecimal() else None
 
     def to_json(self) -> str:
-        """Return the label map as ViRelAy reads it, which finds a category's name by its word_net_id alone."""
+        """Return the label map as ViRelAy reads it, which names a category by its word_net_id alone."""
         rows = [{"index": x.index, "word_net_id": x.category, "name": x.name} for x in self.labels]
         return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
 
@@ -81,7 +81,8 @@ class LabelMap:
             return cls(Label(int(r["index"]), str(r["name"]), r.get("word_net_id")) for r in rows)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FormatError(
-                f'label map {path} cannot be used ({error!r}); expected [{{"index", "word_net_id", "name"}}, …]'
+                f"label map {path} cannot be used ({error!r}); "
+                'expected [{"index", "word_net_id", "name"}, …]'
             ) from error
 
 
@@ -192,7 +193,7 @@ class Attributions:
         return channels_first(Rows(file, "attribution")[row]).astype(np.float32, copy=False)
 
     def relevances(self, indices: Array) -> Array:
-        """Return the raw relevance of many samples of one size, (n, C, H, W) float32, in the order asked for."""
+        """Return the raw relevance of many samples of one size, (n, C, H, W) float32, in that order."""
         out: list[Array | None] = [None] * len(indices)
         for number, positions in self._by_file(indices).items():
             rows = np.array([self._where[int(indices[p])][1] for p in positions])
@@ -275,7 +276,7 @@ class Embedding:
 
     @property
     def component(self) -> Array:
-        """(D,) column of each display component: by ascending Laplacian eigenvalue, or as stored without any."""
+        """(D,) column of each display component: by ascending Laplacian eigenvalue, else as stored."""
         return (
             np.arange(self.dimensions)
             if self.eigenvalues is None
@@ -364,7 +365,7 @@ class Category:
 
     @cached_property
     def scores(self) -> dict[str, Array]:
-        """Scores by name: scalars (0-d) of the category, or one value per cluster with attribute `cluster`."""
+        """Scores by name: scalars (0-d), or one value per cluster with the attribute `cluster`."""
         return {name: np.asarray(item) for name, item in self._group.get("score", {}).items()}
 
     def score_attributes(self, name: str) -> dict[str, Any]:

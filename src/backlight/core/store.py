@@ -1,4 +1,4 @@
-"""Files on disk: written beside their final name and renamed when complete, read with errors that name the file."""
+"""Files on disk: written beside their final name, renamed when complete, read with errors that name them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 class Sink(io.FileIO):
-    """A file for HDF5, whose library crashes the process when a write fails: here every write seems to succeed.
+    """A file for HDF5, which crashes the process when a write fails: here every write seems to succeed.
 
     error: the first one that did not; raised by `check`.
     """
@@ -152,7 +152,8 @@ class Rows:
             return np.asarray(self._item[key])
         except OSError as error:
             raise FormatError(
-                f"{self._item.file.filename}{self._item.name} cannot be read, it or a shard of it is damaged: {error}"
+                f"{self._item.file.filename}{self._item.name} cannot be read, "
+                f"it or a shard of it is damaged: {error}"
             ) from error
 
     def all(self) -> list[NDArray[np.generic]]:
@@ -171,7 +172,7 @@ def _check_shards(dataset: h5py.Dataset) -> None:
 
 
 def channels_first(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return (C, H, W) from (C, H, W), (H, W, C) or (H, W); the channel axis is the smallest of first and last."""
+    """Return (C, H, W) from (C, H, W), (H, W, C) or (H, W); channels are the smallest axis."""
     if array.ndim == 2:
         return array[None]
     if array.ndim != 3:

@@ -53,7 +53,17 @@ def test_only_the_corner_of_poisoned_pictures_is_painted():
 
 @pytest.mark.slow  # the whole demo in a process of its own
 def test_the_command_tells_what_it_found_and_continues_where_it_stopped(tmp_path):
-    command = [sys.executable, "-m", "backlight", "demo", "--no-explore", "--seed", "4", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "backlight",
+        "demo",
+        "--no-explore",
+        "--seed",
+        "4",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
     for output in outputs:
         assert re.search(r"It ranks 1 of 10", output)
@@ -73,7 +83,9 @@ def test_without_a_network_cifar10_is_refused_in_a_sentence(tmp_path, monkeypatc
         raise urllib.error.URLError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    result = CliRunner().invoke(main, ["demo", "--dataset", "cifar10", "--no-explore", "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        main, ["demo", "--dataset", "cifar10", "--no-explore", "--out", str(tmp_path / "out")]
+    )
     assert result.exit_code == 1
     assert "dataset 'cifar10' cannot be downloaded" in result.output
     assert "Traceback" not in result.output

@@ -106,14 +106,15 @@ def find(dataset: str, seed: int, out: Path) -> None:
     print_ranking(analysed)
     verdict = demo.judge(out / RUN_FOLDER, source, analysed)
     click.echo(
-        f"\nThe truth, which the analysis was not told: class {victim!r} was painted. It ranks {verdict.rank} of "
-        f"{len(source.classes)}.\nOf the {verdict.size} pictures in its suspicious cluster {verdict.hits} are "
+        f"\nThe truth, which the analysis was not told: class {victim!r} was painted. "
+        f"It ranks {verdict.rank} of {len(source.classes)}.\n"
+        f"Of the {verdict.size} pictures in its suspicious cluster {verdict.hits} are "
         f"painted (purity {verdict.purity:.0%}), of {verdict.poisoned} painted in all (F1 {verdict.f1:.2f})."
     )
 
 
 def trained(source: Poisoned, seed: int, out: Path, report: Callable[..., None]) -> nn.Module:
-    """Return the network trained on the poisoned pictures, or the one an earlier, stopped demo left in `out`."""
+    """Return the network trained on the pictures, or the one that an earlier demo left in `out`."""
     from safetensors.torch import save_file
 
     from backlight.app import demo
