@@ -19,7 +19,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from backlight.core.composite import Composite, Entry, Match
-from backlight.core.engine import Interceptor, Plan
+from backlight.core.engine import Interceptor
+from backlight.core.plan import Plan
 from backlight.core.rule import Rule
 
 Formula = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from backlight import composite
 from backlight.core.coverage import Covered
-from backlight.core.engine import Interceptor, Plan, evaluation
+from backlight.core.engine import Interceptor
+from backlight.core.plan import Plan
 from backlight.core.registry import registry
+from backlight.core.surroundings import evaluation
 
 
 class Calls(nn.Module):
@@ -73,7 +75,7 @@ def explain(
         with interceptor:
             output = model(*leaves)
         interceptor.finish()
-        output = interceptor.current(pick(output))
+        output = interceptor.aliases.current(pick(output))
         given = output.detach() if given is None else given
         found = torch.autograd.grad(output, sources, given, allow_unused=True)
     relevance = tuple(torch.zeros_like(s) if r is None else r for s, r in zip(sources, found, strict=True))

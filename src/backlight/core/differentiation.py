@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
-from backlight.core.engine import Interceptor, Plan, captured, evaluation, hidden_modules
+from backlight.core.engine import Interceptor
 from backlight.core.errors import EngineError, RequestError
+from backlight.core.plan import Plan
+from backlight.core.surroundings import captured, evaluation, hidden_modules
 from backlight.core.targets import Explained, Target, explained
 
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
@@ -98,7 +100,7 @@ class Differentiator:
         audit: bool,
     ) -> Passed:
         interceptor = None if plan is None else Interceptor(plan, audit)
-        settle = None if interceptor is None else interceptor.current
+        settle = None if interceptor is None else interceptor.aliases.current
         with evaluation(self.model), captured(self.model, layers, settle) as outputs:
             leaves = structured(inputs, _leaf)
             flat = _differentiable(leaves)
@@ -161,7 +163,7 @@ class Differentiator:
             interceptor.start(flat)
             with interceptor:
                 raw = self.model(*args, **kwargs)
-            output = interceptor.current(logits(raw))
+            output = interceptor.aliases.current(logits(raw))
             interceptor.finish()
         if not output.is_floating_point() or not output.requires_grad:
             raise EngineError(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,11 +19,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from backlight.core.canonizer import Canonizer
-from backlight.core.composite import Composite
+from backlight.core.aliases import Aliases
 from backlight.core.coverage import Audited, Covered, Treatment
-from backlight.core.eager import uncompiled
-from backlight.core.errors import EngineError, unknown
+from backlight.core.errors import EngineError
 from backlight.core.functions import (
     FUNCTIONS,
     ROUTE,
@@ -37,8 +35,10 @@ from backlight.core.functions import (
 )
 from backlight.core.lineage import non_negative, origin, yields_non_negative
 from backlight.core.maps import FunctionMap
-from backlight.core.ops import AffineOp, Call, DenseMap, Derived, LinearMap, Op, Site
+from backlight.core.ops import AffineOp, Call, DenseMap, LinearMap, Op, Site
+from backlight.core.plan import Matcher, Plan
 from backlight.core.rule import Rule
+from backlight.core.tensors import all_finite, map_tensors, tensors_in
 
 _GET = "__get__"
 _MODULE_CALL: types.CodeType = nn.Module.__call__.__code__
@@ -111,28 +111,6 @@ def _widened(op: Op) -> Op:
     return replace(op, **tensors)
 
 
-@dataclass(repr=False)
-class _Undecided(Rule):
-    """The rule of an operation that may turn out to be the last, or last but one, when the model has run."""
-
-    covered: int
-    waiting: list[tuple[int, int, int, Rule]]
-    rule: Rule | None
-
-    def decide(self, totals: Sequence[int]) -> None:
-        """Choose the first entry whose position, counted from the end, is the operation's."""
-        hits = (rule for number, at, wanted, rule in self.waiting if at == totals[number] + wanted)
-        self.rule = next(hits, self.rule)
-
-    def propagate(self, op: Op, relevance: Tensor) -> Tensor | tuple[Tensor | None, ...]:
-        """Return what the chosen rule says, or the plain gradient if there is none."""
-        return op.vjp(relevance) if self.rule is None else self.rule.propagate(op, relevance)
-
-    def absorbed(self, op: Op, relevance: Tensor) -> Mapping[str, Tensor]:
-        """Return what the chosen rule says."""
-        return {} if self.rule is None else self.rule.absorbed(op, relevance)
-
-
 @dataclass
 class _Producer:
     """The affine operation that made a tensor, kept so that a batch norm after it can be merged."""
@@ -140,36 +118,6 @@ class _Producer:
     op: AffineOp
     signal: Tensor
     rule: Rule
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What an explanation knows of its model: rules in order of precedence, canonizers, module paths."""
-
-    composite: Composite
-    rules: tuple[Rule, ...]
-    kinds: tuple[frozenset[str] | None, ...]
-    """Of each entry: the kinds of operation its rule is written for, where the matcher names none."""
-    canonizers: tuple[tuple[str, Canonizer], ...]
-    paths: Mapping[int, tuple[str, str]]
-    derived: Derived = field(default_factory=Derived)
-    verified: set[tuple[str, str]] = field(default_factory=set)
-    """(canonizer, path) whose outputs were compared with the model's own."""
-
-    @classmethod
-    def of(cls, model: nn.Module, composite: Composite, canonizers: Sequence[tuple[str, Canonizer]]) -> Plan:
-        """Build the rules and keep the canonizers that apply to the model."""
-        paths = {
-            id(m): (
-                path.replace("_orig_mod.", ""),
-                type(m).__name__,
-            )  # the wrapper that torch.compile puts on
-            for path, m in model.named_modules()
-        }
-        used = tuple((name, c) for name, c in canonizers if c.applies(model))
-        rules = tuple(entry.build() for entry in composite.entries)
-        kinds = tuple(entry.takes() if entry.match.kind is None else None for entry in composite.entries)
-        return cls(composite, rules, kinds, used, paths)
 
 
 class Interceptor(TorchFunctionMode):
@@ -183,15 +131,14 @@ class Interceptor(TorchFunctionMode):
         self.audit: list[Audited] | None = [] if audit else None
         self.broken: Site | None = None
         """First operation that computed NaN or infinity from finite numbers, looked for when auditing."""
-        self._positions = [0] * len(plan.rules)
-        self._undecided: list[_Undecided] = []
+        self.aliases = Aliases()
+        self._matcher = Matcher(plan)
         self._inputs: set[int] = set()
         self.absorbed: Any = WeakTensorKeyDictionary()
         """Output of an operation that was merged into the next -> output of the merged operation."""
         self._producers: Any = WeakTensorKeyDictionary()
         self._norms: Any = WeakTensorKeyDictionary()
         """Output of a batch norm that stands alone -> its call, itself and its input."""
-        self._replaced: Any = WeakTensorKeyDictionary()
 
     def start(self, leaves: Sequence[Tensor]) -> None:
         """Name the leaves that are being explained; any other leaf is a parameter and a constant here."""
@@ -199,43 +146,9 @@ class Interceptor(TorchFunctionMode):
 
     def finish(self) -> None:
         """Decide rules that depend on how many operations there were in all; call when the model has run."""
-        for choice in self._undecided:
-            choice.decide(self._positions)
-            number = choice.covered
-            self.covered[number] = (
-                replace(self.covered[number], rule=repr(choice.rule))
-                if choice.rule is not None
-                else Covered(self.covered[number].site, "gradient")
-            )
+        self._matcher.decide(self.covered)
         # Nothing can be merged any more: free what merging needed.
         self._producers, self._norms = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
-
-    def current(self, tensor: Tensor) -> Tensor:
-        """Return what stands for `tensor` now: in-place operations are answered by new tensors."""
-        if not self._replaced:
-            return tensor
-        tensor = self._newest(tensor)
-        whole = tensor._base
-        if whole is not None and whole in self._replaced:
-            return _part(tensor, whole, _laid_out(self._newest(whole), whole))
-        return tensor
-
-    def _newest(self, tensor: Tensor) -> Tensor:
-        while (newer := self._replaced.get(tensor)) is not None:
-            tensor = newer
-        return tensor
-
-    def _write(self, tensor: Tensor, result: Tensor) -> None:
-        """Let `result` stand for `tensor` from now on, also in the memory of its views and base."""
-        tensor = self._newest(tensor)
-        whole = tensor._base
-        if whole is None:
-            self._replaced[tensor] = result
-            return
-        newest = self._newest(whole)
-        copy = _laid_out(newest, whole).clone()
-        _part(tensor, whole, copy).copy_(result)
-        self._replaced[newest] = copy
 
     def __torch_function__(
         self,
@@ -248,8 +161,11 @@ class Interceptor(TorchFunctionMode):
         if getattr(func, "__name__", None) == _GET:
             return self._property(func, args)
         changed = args[0] if args else next(iter(kwargs.values()), None)
-        args, kwargs = _map(args, self._settle), {k: _map(v, self._settle) for k, v in kwargs.items()}
-        live = [t for t in _tensors((args, kwargs)) if t.requires_grad]
+        args, kwargs = (
+            map_tensors(args, self._settle),
+            {k: map_tensors(v, self._settle) for k, v in kwargs.items()},
+        )
+        live = [t for t in tensors_in((args, kwargs)) if t.requires_grad]
         if not live or not torch.is_grad_enabled():
             if args and isinstance(args[0], Tensor) and args[0].requires_grad and _writes(func, args, kwargs):
                 return self._unrecorded(func, args, kwargs, changed)
@@ -257,11 +173,11 @@ class Interceptor(TorchFunctionMode):
         for name, canonizer in self.plan.canonizers:
             if (parts := canonizer.decompose(func)) is not None:
                 return self._decompose(name, func, parts, args, kwargs)
-        watched = self.audit is not None and self.broken is None and _finite(live)
+        watched = self.audit is not None and self.broken is None and all_finite(live)
         if watched and (known := FUNCTIONS.get(func)) is not None and known.kind in (ROUTE, "sum"):
-            watched = _finite((args, kwargs))  # a mask of -inf is no accident
+            watched = all_finite((args, kwargs))  # a mask of -inf is no accident
         result = self._computed(func, args, kwargs, live, changed)
-        if watched and not _finite(_map(result, self.current)):
+        if watched and not all_finite(map_tensors(result, self.aliases.current)):
             self.broken = self.covered[-1].site
         return result
 
@@ -282,7 +198,7 @@ class Interceptor(TorchFunctionMode):
         if not inplace:
             return result
         if result is not given:  # dropout in evaluation returns what it was given
-            self._write(changed, result)
+            self.aliases.write(changed, result)
         return changed
 
     def _unrecorded(
@@ -293,7 +209,7 @@ class Interceptor(TorchFunctionMode):
         copy = signal.detach().clone()
         func(copy, *args[1:], **kwargs)
         with torch.enable_grad():
-            self._write(changed, signal + (copy - signal.detach()))
+            self.aliases.write(changed, signal + (copy - signal.detach()))
         self._record(getattr(func, "__name__", str(func)).strip("_"), ROUTE, "routed")
         return changed
 
@@ -312,7 +228,7 @@ class Interceptor(TorchFunctionMode):
             with torch.no_grad():
                 expected, again = func(*args, **kwargs), func(*args, **kwargs)
             site = Site(getattr(func, "__name__", str(func)), "decomposed", path, module, len(self.covered))
-            for got, wanted, other in zip(*map(_tensors, (result, expected, again)), strict=False):
+            for got, wanted, other in zip(*map(tensors_in, (result, expected, again)), strict=False):
                 if torch.equal(
                     wanted.nan_to_num(), other.nan_to_num()
                 ):  # with dropout, it differs every time
@@ -322,7 +238,7 @@ class Interceptor(TorchFunctionMode):
 
     def _settle(self, tensor: Tensor) -> Tensor:
         """Return the tensor an operation should really see: its replacement, and parameters as constants."""
-        tensor = self.current(tensor)
+        tensor = self.aliases.current(tensor)
         return (
             tensor.detach()
             if tensor.requires_grad and tensor.is_leaf and id(tensor) not in self._inputs
@@ -348,11 +264,11 @@ class Interceptor(TorchFunctionMode):
             # Written on a copy: rules still need the values that went through here before.
             copy = args[0].clone()
             func(copy, *args[1:], **kwargs)
-            self._write(changed, copy)
+            self.aliases.write(changed, copy)
             self._record(name.strip("_"), ROUTE, "routed" if name in ("__setitem__", "copy_") else "gradient")
             return changed
         result = func(*args, **kwargs)
-        made = [t for t in _tensors(result) if not any(t is signal for signal in live)]
+        made = [t for t in tensors_in(result) if not any(t is signal for signal in live)]
         if made:
             flows = any(t.requires_grad for t in made)
             self._record(name.strip("_"), "other", "gradient" if flows else "not differentiable")
@@ -384,11 +300,15 @@ class Interceptor(TorchFunctionMode):
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation without weights; its gradient is kept as the operation's own map."""
         site = self._site(function.name, kind)
-        rule = None if kwargs.get("return_indices") or site.name.endswith("indices") else self._match(site)
+        rule = (
+            None
+            if kwargs.get("return_indices") or site.name.endswith("indices")
+            else self._matcher.match(site, len(self.covered))
+        )
         if rule is None:
             self._record_site(site, "routed" if kind == "max-pool" else "gradient")
             return function.functional(*args, **kwargs)
-        signals = tuple(t for t in _tensors((args, kwargs)) if t.requires_grad)
+        signals = tuple(t for t in tensors_in((args, kwargs)) if t.requires_grad)
 
         def differentiable() -> tuple[Tensor, list[Tensor]]:
             copies: list[Tensor] = []
@@ -400,7 +320,7 @@ class Interceptor(TorchFunctionMode):
                 return copies[-1]
 
             return function.functional(
-                *_map(args, copy), **{k: _map(v, copy) for k, v in kwargs.items()}
+                *map_tensors(args, copy), **{k: map_tensors(v, copy) for k, v in kwargs.items()}
             ), copies
 
         def pull(s: Tensor) -> tuple[Tensor | None, ...]:
@@ -451,7 +371,7 @@ class Interceptor(TorchFunctionMode):
 
     def _as_linear(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
         """Treat a product with a constant tensor, such as x @ W, as a dense layer or another linear map."""
-        tensors = list(_tensors((args, kwargs)))
+        tensors = list(tensors_in((args, kwargs)))
         if len(tensors) != 2:
             return None
         x, weight = tensors if tensors[0].requires_grad else tensors[::-1]
@@ -466,7 +386,7 @@ class Interceptor(TorchFunctionMode):
                     return signal if tensor is x else other
 
                 made: Tensor = function.functional(
-                    *_map(args, swap), **{k: _map(v, swap) for k, v in kwargs.items()}
+                    *map_tensors(args, swap), **{k: map_tensors(v, swap) for k, v in kwargs.items()}
                 )
                 return made
 
@@ -486,7 +406,7 @@ class Interceptor(TorchFunctionMode):
         output: Tensor,
     ) -> Tensor:
         site = self._site(name, kind)
-        rule = self._match(site)
+        rule = self._matcher.match(site, len(self.covered))
         if rule is None:
             self._record_site(site, "gradient")
             full = map_.apply(signal, weight)
@@ -580,30 +500,6 @@ class Interceptor(TorchFunctionMode):
         result: Tensor = _Explained.apply(self.run, op, rule, self.audit, [output], *signals)
         return result
 
-    def _match(self, site: Site) -> Rule | None:
-        """Return the rule of the first entry that fits; positions count per entry, negative from the end."""
-        found: Rule | None = None
-        decided = False
-        waiting: list[tuple[int, int, int, Rule]] = []
-        for number, entry in enumerate(self.plan.composite.entries):
-            kinds = self.plan.kinds[number]
-            if (kinds is not None and site.kind not in kinds) or not entry.match.fits(site):
-                continue
-            position = self._positions[number]
-            self._positions[number] += 1
-            wanted = entry.match.place
-            if decided:
-                continue
-            if wanted is not None and wanted < 0:
-                waiting.append((number, position, wanted, self.plan.rules[number]))
-            elif wanted in (None, position):
-                found, decided = self.plan.rules[number], True
-        if not waiting:
-            return found
-        choice = _Undecided(len(self.covered), waiting, found)
-        self._undecided.append(choice)
-        return choice
-
     def _site(self, name: str, kind: str) -> Site:
         path, module = self._executing()
         return Site(name, kind, path, module, len(self.covered))
@@ -652,104 +548,6 @@ def _writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     return name.endswith("_") and name not in _INPLACE_ELSEWHERE
 
 
-def hidden_modules(model: nn.Module) -> list[Covered]:
-    """Return the modules whose operations cannot be seen: scripted or traced."""
-    found = []
-    for path, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            found.append(
-                Covered(Site(type(module).__name__, "hidden", path, type(module).__name__, -1), "hidden")
-            )
-    return found
-
-
-@contextmanager
-def evaluation(model: nn.Module) -> Iterator[None]:
-    """Put the model in evaluation mode and gradients on; give every module its own train flag back."""
-    training = [module for module in model.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        with uncompiled(), torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextmanager
-def captured(
-    model: nn.Module, names: Sequence[str], settle: Callable[[Tensor], Tensor] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Collect the outputs of named modules while the model runs; the hooks are gone afterwards.
-
-    A module that runs several times is represented by its last run. settle: tells what stands for a tensor
-    under interception; without it the model goes on with a copy, which it may change in place.
-    """
-    modules = dict(model.named_modules())
-    outputs: dict[str, Any] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, given: Any, output: Any) -> Any:
-            if not isinstance(output, Tensor):
-                outputs[name] = output
-                return None
-            outputs[name] = output if settle is None else settle(output)
-            return output.clone() if settle is None else None
-
-        return hook
-
-    handles = []
-    try:
-        for name in names:
-            if name not in modules:
-                raise EngineError(f"the model has {unknown('layer', name, [n for n in modules if n])}")
-            handles.append(modules[name].register_forward_hook(keep(name)))
-        yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def _unviewed(output: Tensor, like: Tensor) -> Tensor:
     """Undo the view under which a dense layer's output reached its batch norm."""
     return output.reshape(like.shape) if output.ndim == 2 else output.mT
-
-
-def _part(view: Tensor, whole: Tensor, other: Tensor) -> Tensor:
-    """Return the view of `other`, laid out as `whole`, that `view` is of `whole`."""
-    offset = int(view.storage_offset()) - int(whole.storage_offset()) + int(other.storage_offset())
-    return other.as_strided(view.size(), view.stride(), offset)
-
-
-def _laid_out(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return `tensor` laid out in memory as `like`, so that the same views can be taken of it."""
-    if tensor.stride() == like.stride():
-        return tensor
-    made = torch.empty_strided(like.size(), like.stride(), dtype=tensor.dtype, device=tensor.device)
-    return made.copy_(tensor)
-
-
-def _finite(value: Any) -> bool:
-    return all(bool(t.isfinite().all()) for t in _tensors(value))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-
-
-def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """Return `value` with `function` applied to the tensors in it, through tuples and lists."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
-        items = [_map(item, function) for item in value]
-        return items if isinstance(value, list) else tuple(items)
-    return value

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from backlight import rule
 from backlight.core.composite import Composite, Entry, Match
-from backlight.core.engine import Interceptor, Plan
+from backlight.core.engine import Interceptor
+from backlight.core.plan import Plan
 from dense import st
 
 POOLS = {
@@ -49,7 +50,7 @@ def explain(function, inputs, given_of):
     interceptor.start(leaves)
     with interceptor:
         out = model(*leaves)
-    out = interceptor.current(out)
+    out = interceptor.aliases.current(out)
     given = given_of(out)
     return torch.autograd.grad(out, leaves, given), given, out.detach()
 

@@ -1,0 +1,74 @@
+"""What surrounds an explained forward pass on the user's model, and is undone after it, whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backlight.core.coverage import Covered
+from backlight.core.eager import uncompiled
+from backlight.core.errors import EngineError, unknown
+from backlight.core.ops import Site
+
+
+def hidden_modules(model: nn.Module) -> list[Covered]:
+    """Return the modules whose operations cannot be seen: scripted or traced."""
+    found = []
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            found.append(
+                Covered(Site(type(module).__name__, "hidden", path, type(module).__name__, -1), "hidden")
+            )
+    return found
+
+
+@contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
+    """Put the model in evaluation mode and gradients on; give every module its own train flag back."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        with uncompiled(), torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def captured(
+    model: nn.Module, names: Sequence[str], settle: Callable[[Tensor], Tensor] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Collect the outputs of named modules while the model runs; the hooks are gone afterwards.
+
+    A module that runs several times is represented by its last run. settle: tells what stands for a tensor
+    under interception; without it the model goes on with a copy, which it may change in place.
+    """
+    modules = dict(model.named_modules())
+    outputs: dict[str, Any] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, given: Any, output: Any) -> Any:
+            if not isinstance(output, Tensor):
+                outputs[name] = output
+                return None
+            outputs[name] = output if settle is None else settle(output)
+            return output.clone() if settle is None else None
+
+        return hook
+
+    handles = []
+    try:
+        for name in names:
+            if name not in modules:
+                raise EngineError(f"the model has {unknown('layer', name, [n for n in modules if n])}")
+            handles.append(modules[name].register_forward_hook(keep(name)))
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
