@@ -70,6 +70,10 @@ def test_the_command_tells_what_it_found_and_continues_where_it_stopped(tmp_path
         assert "backlight explore" in output
         assert "F1 1.00" in output or "F1 0.9" in output
     assert (tmp_path / "out" / "run" / "project.yaml").is_file()
+    command[command.index("4")] = "5"
+    other = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "holds another run: seed, weights changed" in other.stderr
 
 
 def test_without_a_network_cifar10_is_refused_in_a_sentence(tmp_path, monkeypatch):

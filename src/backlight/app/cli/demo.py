@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from backlight.app.demo import Poisoned
 
 RUN_FOLDER = "run"
-WEIGHTS_FILE = "model.safetensors"
 
 
 @click.command()
@@ -96,7 +95,8 @@ def find(dataset: str, seed: int, out: Path) -> None:
             out / RUN_FOLDER,
             Settings(demo.PREPROCESSING, batch_size=128),
             name=f"demo {dataset} {seed}",
-            described={"model": "backlight.app.demo:small_cnn"},
+            # Sources are told apart by names and labels, which painting does not change.
+            described={"model": "backlight.app.demo:small_cnn", "seed": seed},
             progress=report,
         )
     print_finished(done)
@@ -121,7 +121,7 @@ def trained(source: Poisoned, seed: int, out: Path, report: Callable[..., None])
     from backlight.core.sources.models import load_weights
     from backlight.core.store import atomic_path
 
-    path = out / WEIGHTS_FILE
+    path = out / f"model-{seed}.safetensors"  # another seed is another network
     if path.is_file():
         model = demo.small_cnn(len(source.classes)).eval()
         load_weights(model, path)
