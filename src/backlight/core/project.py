@@ -22,7 +22,7 @@ from backlight.core.annotations import Annotations
 from backlight.core.confine import Roots
 from backlight.core.errors import FormatError, RequestError, unknown
 from backlight.core.image_directory import ImageDirectory
-from backlight.core.store import Rows, atomic_text, channels_first, displayable, open_hdf5
+from backlight.core.store import Rows, atomic_text, channels_first, class_indices, displayable, open_hdf5
 
 PROJECT_FILE = "project.yaml"
 LABEL_FILE = "labels.json"
@@ -92,6 +92,7 @@ class _Files:
     def __init__(self, roots: Roots) -> None:
         self._roots = roots
         self._open: dict[Path, h5py.File] = {}
+        self._rows: dict[tuple[Path, str], Rows] = {}
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> h5py.File:
@@ -106,11 +107,20 @@ class _Files:
                 self._open[path] = file
             return self._open[path]
 
+    def rows(self, path: Path, key: str) -> Rows:
+        """Return one item of a file, whose shards or keys are looked at once and not for every picture."""
+        file = self.get(path)
+        with self._lock:
+            if (path, key) not in self._rows:
+                self._rows[path, key] = Rows(file, key)
+            return self._rows[path, key]
+
     def close(self) -> None:
         with self._lock:
             for file in self._open.values():
                 file.close()
             self._open.clear()
+            self._rows.clear()
 
 
 class Hdf5Dataset:
@@ -119,15 +129,14 @@ class Hdf5Dataset:
     def __init__(self, files: _Files, path: Path, name: str) -> None:
         self._files, self._path, self.name = files, path, name
 
-    @cached_property
+    @property
     def _data(self) -> Rows:
-        return Rows(self._files.get(self._path), "data")
+        return self._files.rows(self._path, "data")
 
     @cached_property
     def labels(self) -> Array:
         """(N,) int64 class index of every sample; the first set class of an n-hot label."""
-        rows = Rows(self._files.get(self._path), "label").all()
-        return np.array([int(np.argmax(r)) if r.ndim else int(r) for r in rows], dtype=np.int64)
+        return class_indices(self._files.rows(self._path, "label"))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -160,11 +169,10 @@ class Attributions:
         return where
 
     def _index(self, path: Path) -> Array:
-        file = self._files.get(path)
-        rows = len(Rows(file, "attribution"))
-        if "index" not in file:
+        rows = len(self._files.rows(path, "attribution"))
+        if "index" not in self._files.get(path):
             return np.arange(rows)
-        index: Array = Rows(file, "index").array()
+        index: Array = self._files.rows(path, "index").array()
         if index.shape != (rows,):
             raise FormatError(f"{path}: 'index' has shape {index.shape}, expected ({rows},)")
         return index
@@ -178,30 +186,23 @@ class Attributions:
         """Return which dataset indices have an attribution, (n,) bool."""
         return np.array([int(index) in self._where for index in indices], dtype=bool)
 
-    def _find(self, index: int) -> tuple[h5py.File, int]:
+    def _find(self, index: int) -> tuple[int, int]:
         try:
-            number, row = self._where[int(index)]
+            return self._where[int(index)]
         except KeyError:
             raise FormatError(
                 f"no attribution of sample {index} in {', '.join(map(str, self.paths))}"
             ) from None
-        return self._files.get(self.paths[number]), row
 
     def relevance(self, index: int) -> Array:
         """Return the raw relevance of one sample, (C, H, W) float32."""
-        file, row = self._find(index)
-        return channels_first(Rows(file, "attribution")[row]).astype(np.float32, copy=False)
+        number, row = self._find(index)
+        rows = self._files.rows(self.paths[number], "attribution")
+        return channels_first(rows[row]).astype(np.float32, copy=False)
 
     def relevances(self, indices: Array) -> Array:
         """Return the raw relevance of many samples of one size, (n, C, H, W) float32, in that order."""
-        out: list[Array | None] = [None] * len(indices)
-        for number, positions in self._by_file(indices).items():
-            rows = np.array([self._where[int(indices[p])][1] for p in positions])
-            for position, array in zip(
-                positions, Rows(self._files.get(self.paths[number]), "attribution").take(rows), strict=True
-            ):
-                out[position] = channels_first(array)
-        arrays = [a for a in out if a is not None]
+        arrays = [channels_first(array) for array in self._take("attribution", indices)]
         shapes = {a.shape for a in arrays}
         if len(shapes) > 1:
             raise FormatError(
@@ -213,18 +214,10 @@ class Attributions:
 
     def predictions(self, indices: Array) -> Array:
         """Return the model's output of many samples, (n, classes) float32; (n, 0) where none was recorded."""
-        out: list[Array | None] = [None] * len(indices)
-        for number, positions in self._by_file(indices).items():
-            file = self._files.get(self.paths[number])
-            if "prediction" not in file:
-                return np.zeros((len(indices), 0), np.float32)
-            rows = np.array([self._where[int(indices[p])][1] for p in positions])
-            for position, array in zip(positions, Rows(file, "prediction").take(rows), strict=True):
-                out[position] = np.atleast_1d(array)
-        return (
-            np.stack([a for a in out if a is not None]).astype(np.float32)
-            if out
-            else np.zeros((0, 0), np.float32)
+        if not len(indices) or not self._recorded("prediction", indices):
+            return np.zeros((len(indices), 0), np.float32)
+        return np.stack([np.atleast_1d(array) for array in self._take("prediction", indices)]).astype(
+            np.float32
         )
 
     @property
@@ -237,30 +230,37 @@ class Attributions:
         """Return the relevance of a layer, (n, channels) or (n, *layer) float32, in the order asked for."""
         if name not in self.layers:
             raise RequestError(f"the run has {unknown('layer', name, self.layers)}")
-        found: dict[int, Array] = {}
-        for number, positions in self._by_file(indices).items():
-            rows = np.array([self._where[int(indices[p])][1] for p in positions])
-            taken = Rows(self._files.get(self.paths[number])["layer"], name).take(rows)
-            found |= dict(zip(positions, taken, strict=True))
-        return np.stack([np.asarray(found[p]) for p in range(len(indices))]).astype(np.float32)
+        return np.stack(self._take(f"layer/{name}", indices)).astype(np.float32)
 
     def training(self, indices: Array) -> NDArray[np.bool_] | None:
         """Return which samples belong to the training split, (n,) bool, or None where it was not recorded."""
+        if not self._recorded("train", indices):
+            return None
         found = np.zeros(len(indices), dtype=bool)
-        for number, positions in self._by_file(indices).items():
-            file = self._files.get(self.paths[number])
-            if "train" not in file:
-                return None
-            train = Rows(file, "train").array().astype(bool)
-            found[positions] = train[[self._where[int(indices[p])][1] for p in positions]]
+        for path, positions, rows in self._by_file(indices):
+            found[positions] = self._files.rows(path, "train").array().astype(bool)[rows]
         return found
 
-    def _by_file(self, indices: Array) -> dict[int, list[int]]:
-        groups: dict[int, list[int]] = {}
+    def _recorded(self, key: str, indices: Array) -> bool:
+        return all(key in self._files.get(path) for path, _, _ in self._by_file(indices))
+
+    def _take(self, key: str, indices: Array) -> list[Array]:
+        """Return one item of many samples, in the order asked for."""
+        taken: dict[int, Array] = {}
+        for path, positions, rows in self._by_file(indices):
+            taken |= zip(positions, self._files.rows(path, key).take(rows), strict=True)
+        return [taken[position] for position in range(len(indices))]
+
+    def _by_file(self, indices: Array) -> list[tuple[Path, list[int], Array]]:
+        """Return for each file that is needed which of `indices` it holds, and in which rows."""
+        groups: dict[int, list[tuple[int, int]]] = {}
         for position, index in enumerate(indices):
-            self._find(int(index))
-            groups.setdefault(self._where[int(index)][0], []).append(position)
-        return groups
+            number, row = self._find(index)
+            groups.setdefault(number, []).append((position, row))
+        return [
+            (self.paths[number], [position for position, _ in found], np.array([row for _, row in found]))
+            for number, found in groups.items()
+        ]
 
 
 @dataclass(frozen=True)

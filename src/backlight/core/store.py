@@ -161,6 +161,11 @@ class Rows:
         return self.take(np.arange(len(self)))
 
 
+def class_indices(rows: Rows) -> NDArray[np.int64]:
+    """Return (N,) class indices from integer labels, or the first set class of n-hot ones."""
+    return np.array([int(np.argmax(r)) if r.ndim else int(r) for r in rows.all()], dtype=np.int64)
+
+
 def _check_shards(dataset: h5py.Dataset) -> None:
     """Raise FormatError for a shard that is not there: HDF5 itself would read zeros in its place."""
     if not dataset.is_virtual:

@@ -98,15 +98,15 @@ class Hdf5Source(Source):
     """An HDF5 file with `data` and `label`, in dataset or group form."""
 
     def __init__(self, path: Path) -> None:
-        from backlight.core.store import Rows, open_hdf5
+        from backlight.core.store import Rows, class_indices, open_hdf5
 
         self.name = path.stem
         self._file = open_hdf5(path)
         self._data = Rows(self._file, "data")
-        labels = Rows(self._file, "label").all()
+        labels = class_indices(Rows(self._file, "label"))
         if len(labels) != len(self._data):
             raise FormatError(f"{path} has {len(self._data)} samples in 'data' but {len(labels)} in 'label'")
-        self._labels = [int(np.argmax(x)) if x.ndim else int(x) for x in labels]
+        self._labels: list[int] = labels.tolist()
         train = self._file.get("train")
         self._train = None if train is None else np.asarray(train, dtype=bool)
         if self._train is not None and self._train.shape != (len(labels),):
