@@ -53,10 +53,10 @@ def prepare(config: Config, *, trial: bool = False) -> Prepared:
     if trial and named is not None and not named.here():
         weights, notes = None, (f"weights {config.weights!r} would be downloaded; random ones stand in here",)
     explainer = Explainer(
-        _model(config, weights),
-        composite=_composite(config, settings.preprocessing),
+        build_model(config, weights),
+        composite=chosen_composite(config.composite, settings.preprocessing),
         method=config.method,
-        canonizers=_canonizers(config.canonizers),
+        canonizers=chosen_canonizers(config.canonizers),
         **(config.parameters or {}),
     )
     return Prepared(explainer, source, settings, describe(config), notes)
@@ -94,7 +94,8 @@ def _portable(spec: str) -> str:
     return f"{Path(source).name}:{name}" if source.endswith(".py") else spec
 
 
-def _model(config: Config, weights: str | None) -> nn.Module:
+def build_model(config: Config, weights: str | None) -> nn.Module:
+    """Build the model of a config with these weights, on its device."""
     arguments = {"num_classes": config.classes} if config.classes else {}
     with torch.random.fork_rng(devices=[]):  # weights that are drawn are the same in every run of one seed
         torch.manual_seed(config.seed)
@@ -138,19 +139,20 @@ def preprocessing(config: Config) -> Preprocessing:
     )
 
 
-def _canonizers(names: Sequence[str]) -> Literal["auto"] | Sequence[str]:
+def chosen_canonizers(names: Sequence[str]) -> Literal["auto"] | Sequence[str]:
+    """Return the canonizers of a config as an explainer takes them."""
     if tuple(names) == ("auto",):
         return "auto"
     return () if tuple(names) == ("none",) else names
 
 
-def _composite(config: Config, used: Preprocessing) -> Composite | None:
-    """Build the composite, with the input's bounds for a preset that takes them."""
-    if config.composite == "none":
+def chosen_composite(name: str, used: Preprocessing) -> Composite | None:
+    """Build a composite, with the input's bounds for a preset that takes them; "none" gives None."""
+    if name == "none":
         return None
-    if config.composite not in registry().names("composite"):
-        return build_composite(config.composite)
-    accepted = inspect.signature(registry().spec("composite", config.composite).factory).parameters
+    if name not in registry().names("composite"):
+        return build_composite(name)
+    accepted = inspect.signature(registry().spec("composite", name).factory).parameters
     low, high = used.bounds
     bounds = {"low": low, "high": high} if {"low", "high"} <= accepted.keys() else {}
-    return build_composite(config.composite, **bounds)
+    return build_composite(name, **bounds)
