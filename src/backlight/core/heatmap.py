@@ -71,7 +71,20 @@ class ColourMap:
         """Return the (256, 3) colours of palette entries 0…255; `level` > 1 reaches the ends earlier."""
         entries = np.arange(256) / 256
         entries[255] = 1.0
-        return self.rgb(np.clip((entries - 0.5) * level + 0.5, 0.0, 1.0))
+        return self.rgb(_levelled(entries, level))
+
+    def matplotlib(self, name: str = "backlight") -> Any:
+        """Return the palette as a matplotlib.colors.ListedColormap; RequestError without matplotlib.
+
+        Of `normalised` relevance it gives the very colours of `heatmap`.
+        """
+        try:
+            from matplotlib.colors import ListedColormap
+        except ImportError:
+            raise RequestError(
+                "a colour map for matplotlib needs matplotlib; try `pip install matplotlib`"
+            ) from None
+        return ListedColormap(self.palette() / 255, name)
 
 
 @lru_cache(maxsize=256)
@@ -157,24 +170,50 @@ def scaled(values: Array, scaling: str = "image", reference: float | None = None
 
 
 def heatmap(
-    relevance: Any, cmap: str = "coldnhot", level: float = 1.0, symmetric: bool = True
+    relevance: Any,
+    cmap: str = "coldnhot",
+    level: float = 1.0,
+    symmetric: bool = True,
+    scaling: str = "image",
+    reference: float | None = None,
 ) -> Image.Image:
     """Return the heatmap of one sample as a palette image, which can be re-coloured without recomputing.
 
     relevance: an array or tensor (H, W), (C, H, W) or (H, W, C). cmap: a name or the mini language.
-    level: above 1 reaches the strongest colours earlier. symmetric: zero relevance is the map's middle.
+    level: above 1 reaches the strongest colours earlier. symmetric: zero relevance is the map's middle;
+    only with the scaling "image". scaling, reference: see `scaled`.
     """
-    index = np.clip(np.floor(normalised(channel_sum(relevance), symmetric=symmetric) * 256), 0, 255)
-    image = Image.fromarray(index.astype(np.uint8))
-    image.putpalette(colour_map(cmap).palette(level).tobytes())
+    if not symmetric and scaling != "image":
+        raise RequestError(f"scaling {scaling!r} keeps zero in the middle of the map; leave symmetric=True")
+    values = _strengths(relevance, scaling, reference, symmetric=symmetric)
+    image = Image.fromarray(np.clip(np.floor(values * 256), 0, 255).astype(np.uint8))
+    image.putpalette(_palette(cmap, level))
     return image
 
 
+def recolour(image: Image.Image, cmap: str = "coldnhot", level: float = 1.0) -> Image.Image:
+    """Return a heatmap that `heatmap` made, also one read from a file, in the colours of another map.
+
+    Raises RequestError for a picture without a palette: its relevance is not known any more.
+    """
+    if image.mode != "P":
+        raise RequestError(
+            f"the picture has no palette but mode {image.mode}; expected one that `heatmap` made of one map"
+        )
+    again = Image.fromarray(np.asarray(image))
+    again.putpalette(_palette(cmap, level))
+    return again
+
+
 def rgb_heatmap(
-    relevance: Any, cmap: str = "coldnhot", scaling: str = "image", reference: float | None = None
+    relevance: Any,
+    cmap: str = "coldnhot",
+    scaling: str = "image",
+    reference: float | None = None,
+    level: float = 1.0,
 ) -> NDArray[np.uint8]:
     """Return the heatmap of one sample as (H, W, 3) colours, without quantising to a palette."""
-    return colour_map(cmap).rgb(_strengths(relevance, scaling, reference))
+    return colour_map(cmap).rgb(_levelled(_strengths(relevance, scaling, reference), level))
 
 
 def overlay(
@@ -183,13 +222,14 @@ def overlay(
     cmap: str = "coldnhot",
     scaling: str = "image",
     reference: float | None = None,
+    level: float = 1.0,
 ) -> NDArray[np.uint8]:
     """Return the heatmap over the grey-scale `picture` (H, W, 3), as opaque as relevance is strong.
 
     A heatmap of another size is resized to the picture's.
     """
     height, width = picture.shape[:2]
-    values = _strengths(relevance, scaling, reference)
+    values = _levelled(_strengths(relevance, scaling, reference), level)
     if values.shape != (height, width):
         resized = Image.fromarray(values.astype(np.float32)).resize(
             (width, height), Image.Resampling.BILINEAR
@@ -202,6 +242,19 @@ def overlay(
     return mixed.round().astype(np.uint8)
 
 
-def _strengths(relevance: Any, scaling: str, reference: float | None) -> Array:
+def _strengths(relevance: Any, scaling: str, reference: float | None, *, symmetric: bool = True) -> Array:
     values = channel_sum(relevance)
-    return normalised(values) if scaling == "image" else scaled(values, scaling, reference)
+    if scaling == "image":
+        return normalised(values, symmetric=symmetric)
+    return scaled(values, scaling, reference)
+
+
+def _levelled(values: Array, level: float) -> Array:
+    """Return values in [0, 1] whose distance from the middle is `level` times as large, cut off at the ends."""
+    if not 0 < level < float("inf"):
+        raise RequestError(f"level is {level}, expected a number above 0")
+    return np.clip((values - 0.5) * level + 0.5, 0.0, 1.0)
+
+
+def _palette(cmap: str, level: float) -> bytes:
+    return colour_map(cmap).palette(level).tobytes()

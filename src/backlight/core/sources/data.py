@@ -71,14 +71,7 @@ class ImageFolder(Source):
 
     def picture(self, number: int) -> Picture:
         """Read one file."""
-        from PIL import Image
-
-        path = self._samples[number][0]
-        try:
-            with Image.open(path) as image:
-                return np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise FormatError(f"{path} is not a readable picture ({error})") from error
+        return read_picture(self._samples[number][0])
 
     def label(self, number: int) -> int:
         """Return the number of the sample's class folder."""
@@ -175,6 +168,17 @@ class DatasetSource(Source):
     def training(self, number: int) -> bool | None:
         """Say which part of the dataset this is, where that is known."""
         return self._training
+
+
+def read_picture(path: Path) -> Picture:
+    """Return a file in any format Pillow reads as (H, W, 3) uint8; FormatError if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise FormatError(f"{path} is not a readable picture ({error})") from error
 
 
 def open_source(spec: str, *, download: Path | None = None, split: str | None = None) -> Source:

@@ -25,6 +25,11 @@ class Pretrained(ABC):
     def preprocessing(self) -> Preprocessing:
         """How the library prepares pictures for these weights."""
 
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Names of the model's outputs, or nothing where the library gives none."""
+
     @abstractmethod
     def here(self) -> bool:
         """Say whether the weights lie on this machine."""
@@ -68,6 +73,11 @@ class TorchvisionWeights(Pretrained):
         interpolation = preset.interpolation.value
         return Preprocessing((crop, crop), tuple(preset.mean), tuple(preset.std), resize, interpolation)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Read what torchvision notes beside the weights."""
+        return tuple(self.member.meta.get("categories", ()))
+
     def here(self) -> bool:
         """Look into torch's cache."""
         name = str(self.member.url).rpartition("/")[2]
@@ -108,6 +118,20 @@ class TimmWeights(Pretrained):
             size, tuple(config["mean"]), tuple(config["std"]), resize, config["interpolation"]
         )
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Read timm's descriptions of the ImageNet classes, for weights that have them."""
+        data, config = (
+            timm_module(self.spec).data,
+            timm_module(self.spec).get_pretrained_cfg(_name(self.spec)),
+        )
+        subset = data.infer_imagenet_subset(config.to_dict())
+        if not subset:
+            return tuple(config.label_names or ())
+        info = data.ImageNetInfo(subset)
+        synonyms = [info.index_to_description(number) for number in range(info.num_classes())]
+        return tuple(names.partition(",")[0] for names in synonyms)
+
     def here(self) -> bool:
         """Say no: timm alone knows its cache."""
         return False
@@ -134,6 +158,12 @@ class HuggingFaceWeights(Pretrained):
         height = int(size.get("height") or size.get("shortest_edge") or 224)
         width = int(size.get("width") or height)
         return Preprocessing((height, width), tuple(processor.image_mean), tuple(processor.image_std))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Read the configuration beside the weights."""
+        found = self._transformers().AutoConfig.from_pretrained(_name(self.spec)).id2label
+        return tuple(str(found[number]) for number in sorted(found))
 
     def here(self) -> bool:
         """Say whether the name is a folder."""
