@@ -250,7 +250,7 @@ def _strengths(relevance: Any, scaling: str, reference: float | None, *, symmetr
 
 
 def _levelled(values: Array, level: float) -> Array:
-    """Return values in [0, 1] whose distance from the middle is `level` times as large, cut off at the ends."""
+    """Return values in [0, 1] `level` times as far from the middle, cut off at the ends."""
     if not 0 < level < float("inf"):
         raise RequestError(f"level is {level}, expected a number above 0")
     return np.clip((values - 0.5) * level + 0.5, 0.0, 1.0)
