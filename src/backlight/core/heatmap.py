@@ -242,6 +242,13 @@ def overlay(
     return mixed.round().astype(np.uint8)
 
 
+def checked_look(cmap: str, scaling: str, level: float) -> None:
+    """Raise RequestError for a colour map, scaling or level that no heatmap can have, before any work."""
+    colour_map(cmap).palette(level)
+    if scaling not in SCALINGS:
+        raise RequestError(unknown("scaling", scaling, SCALINGS))
+
+
 def _strengths(relevance: Any, scaling: str, reference: float | None, *, symmetric: bool = True) -> Array:
     values = channel_sum(relevance)
     if scaling == "image":

@@ -14,6 +14,8 @@ VERBS = {
     "import": "Make a run of relevance that another tool computed.",
     "export": "Write a run's results as arrays or as a table.",
     "demo": "Find a planted artefact in real digits, start to end.",
+    "heatmap": "Show what a model looks at in a few pictures.",
+    "recolour": "Give a saved heatmap other colours.",
     "coverage": "Show which rule takes each operation, and where relevance leaks.",
     "report": "Write a run's findings into one page to print or send.",
     "pipeline": "Show a pipeline's steps, or write it as a file.",

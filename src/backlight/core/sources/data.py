@@ -174,6 +174,8 @@ def read_picture(path: Path) -> Picture:
     """Return a file in any format Pillow reads as (H, W, 3) uint8; FormatError if it cannot be read."""
     from PIL import Image
 
+    if not path.exists():
+        raise FormatError(f"{path} does not exist; expected a picture")
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
