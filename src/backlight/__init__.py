@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from backlight.app.web import explore
     from backlight.core.composite import composite
     from backlight.core.explainer import Attribution, Explainer, attribute
+    from backlight.core.grid import heatmap_grid
     from backlight.core.heatmap import heatmap
     from backlight.core.pipeline import pipeline
     from backlight.core.project import open_project
@@ -25,6 +26,7 @@ __all__ = [
     "composite",
     "explore",
     "heatmap",
+    "heatmap_grid",
     "open_project",
     "pipeline",
     "plugins",
@@ -38,6 +40,7 @@ _HOMES = {
     "composite": "backlight.core.composite",
     "explore": "backlight.app.web",
     "heatmap": "backlight.core.heatmap",
+    "heatmap_grid": "backlight.core.grid",
     "open_project": "backlight.core.project",
     "pipeline": "backlight.core.pipeline",
     "plugins": "backlight.core.registry",

@@ -82,7 +82,7 @@ class ColourMap:
             from matplotlib.colors import ListedColormap
         except ImportError:
             raise RequestError(
-                "a colour map for matplotlib needs matplotlib; try `pip install matplotlib`"
+                "a colour map for matplotlib needs it; try `pip install 'backlight[matplotlib]'`"
             ) from None
         return ListedColormap(self.palette() / 255, name)
 
