@@ -219,7 +219,7 @@ class TestKinds:
     def test_a_rule_for_linear_maps_on_another_kind_is_refused(self):
         data = {"entries": [{"rule": "gamma", "kind": "activation"}]}
         with pytest.raises(
-            RequestError, match="rule 'gamma' is written for convolution and linear operations"
+            RequestError, match="rule 'gamma' is written for batch-norm, convolution and linear"
         ):
             composite(data)
 

@@ -2,7 +2,8 @@
 
 The first entry whose matcher fits an operation decides. `BASE` closes every preset: activations pass
 relevance, sums and average pools share it in proportion, a product gives it to the signal rather than to its
-gate (attention weights are gates too), normalisations count their scale as a constant.
+gate (attention weights are gates too), normalisations count their scale as a constant. A batch norm that
+could not be merged is a linear layer of its own, whose shift absorbs its share.
 """
 
 from __future__ import annotations
@@ -108,8 +109,10 @@ class Entry:
     def build(self) -> Rule:
         """Return the rule; RequestError if it needs a linear map and the matcher names another kind."""
         kind, takes = self.match.kind, self.takes()
-        if kind not in (None, "affine", *AFFINE) and takes is not None and takes <= set(AFFINE):
-            known = " and ".join(sorted(takes))
+        needs_map = takes is not None and takes <= {*AFFINE, "batch-norm"}
+        if takes is not None and needs_map and kind not in (None, "affine", *AFFINE, *takes):
+            *most, last = sorted(takes)
+            known = f"{', '.join(most)} and {last}" if most else last
             raise RequestError(f"rule {self.rule!r} is written for {known} operations, not for kind {kind!r}")
         if isinstance(self.rule, str):
             built: Rule = registry().create("rule", self.rule, **dict(self.parameters))
@@ -162,7 +165,7 @@ def base(epsilon: float = 1e-6) -> tuple[Entry, ...]:
         Entry.of("pass", Match(kind="activation")),
         Entry.of("norm", Match(kind="sum"), epsilon=epsilon),
         Entry.of("norm", Match(kind="average-pool"), epsilon=epsilon),
-        Entry.of("pass", Match(kind="batch-norm")),
+        Entry.of("epsilon", Match(kind="batch-norm"), epsilon=epsilon),
         Entry.of("pass", Match(kind="scale")),
         Entry.of("gate", Match(kind="product"), epsilon=epsilon),
         Entry.of("gate", Match(kind="matmul"), epsilon=epsilon),

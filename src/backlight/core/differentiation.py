@@ -110,7 +110,7 @@ class Differentiator:
             coverage = self._coverage(interceptor)
             found = explained(output, target)
             watched = [*flat, *(_layer(name, outputs) for name in layers)]
-            absorbed = interceptor.absorbed if interceptor else {}
+            absorbed = interceptor.merger.absorbed if interceptor else {}
             if unit is None:
                 unit = plan is None or plan.composite.start == "slope"
             many = range(found.classes.shape[1])
@@ -227,18 +227,25 @@ def structured(inputs: Any, function: Callable[[Tensor], Any]) -> Any:
 
 
 def _pull(
-    output: Tensor, start: Tensor, watched: list[Tensor], absorbed: Mapping[Tensor, Tensor], keep: bool
+    output: Tensor,
+    start: Tensor,
+    watched: list[Tensor],
+    absorbed: Mapping[Tensor, list[tuple[Tensor, slice | None]]],
+    keep: bool,
 ) -> list[Tensor]:
-    """Return the relevance of every watched tensor; one merged into the next operation has that one's too."""
-    merged = [absorbed.get(w) for w in watched]
-    also = [m for m in merged if m is not None]
+    """Return the relevance of every watched tensor; one merged into later operations has theirs too."""
+    merged = [absorbed.get(w, []) for w in watched]
+    also = [result for pairs in merged for result, _ in pairs]
     found = torch.autograd.grad(
         output, [*watched, *also], start.to(output.dtype), retain_graph=keep, allow_unused=True
     )
     extra = iter(found[len(watched) :])
     parts = []
-    for tensor, own, partner in zip(watched, found, merged, strict=False):
-        shares = [s for s in (own, next(extra) if partner is not None else None) if s is not None]
+    for tensor, own, pairs in zip(watched, found, merged, strict=False):
+        shares = [] if own is None else [own]
+        for _, channels in pairs:
+            if (share := next(extra)) is not None:
+                shares.append(share if channels is None else share[:, channels])
         parts.append(torch.stack(shares).sum(0).detach() if shares else torch.zeros_like(tensor))
     return parts
 

@@ -11,18 +11,17 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from backlight.core.aliases import Aliases
 from backlight.core.coverage import Audited, Covered, Treatment
-from backlight.core.errors import EngineError
 from backlight.core.functions import (
+    CONCATENATIONS,
     FUNCTIONS,
     ROUTE,
     Function,
@@ -32,10 +31,12 @@ from backlight.core.functions import (
     bind_named,
     bind_transposed,
     convolution_map,
+    is_fixed,
 )
 from backlight.core.lineage import non_negative, origin, yields_non_negative
 from backlight.core.maps import FunctionMap
-from backlight.core.ops import AffineOp, Call, DenseMap, LinearMap, Op, Site
+from backlight.core.merging import Merged, Merger, Norm, Producer, verify
+from backlight.core.ops import AffineOp, Call, DenseMap, LinearMap, Op, Site, widened
 from backlight.core.plan import Matcher, Plan
 from backlight.core.rule import Rule
 from backlight.core.tensors import all_finite, map_tensors, tensors_in
@@ -77,21 +78,22 @@ class _Explained(torch.autograd.Function):
     def backward(ctx: Any, *relevances: Tensor | None) -> Any:
         (relevance,) = relevances
         op: Op = ctx.op
+        rule: Rule = ctx.rule
         if ctx.run.final:  # what the operation holds is free as soon as it has been explained
-            ctx.op = None
+            ctx.op = ctx.rule = None
         if relevance is None:  # none comes this way, such as that of attention weights that count as gates
             return tuple(None for _ in ctx.needs_input_grad)
         device = relevance.device.type
         with torch.no_grad(), torch.autocast(device, enabled=False) if _autocast(device) else nullcontext():
             if relevance.dtype in _LOW:
-                op, relevance = _widened(op), relevance.float()
-            found = ctx.rule.propagate(op, relevance)
+                op, relevance = widened(op), relevance.float()
+            found = rule.propagate(op, relevance)
         shares = found if isinstance(found, tuple) else (found,)
         if ctx.audit is not None:
             returned = sum(float(s.sum(dtype=torch.float64)) for s in shares if s is not None)
             received = float(relevance.sum(dtype=torch.float64))
             with torch.no_grad():
-                causes = ctx.rule.absorbed(op, relevance).items()
+                causes = rule.absorbed(op, relevance).items()
             told = tuple((cause, float(part.sum(dtype=torch.float64))) for cause, part in causes)
             ctx.audit.append(Audited(op.site, received, returned, tuple(c for c in told if c[1])))
         missing = len(ctx.needs_input_grad) - 5 - len(shares)  # a rule may speak of the first signal alone
@@ -100,24 +102,6 @@ class _Explained(torch.autograd.Function):
 
 def _autocast(device: str) -> bool:
     return device in ("cpu", "cuda", "mps", "xpu") and torch.is_autocast_enabled(device)
-
-
-def _widened(op: Op) -> Op:
-    """Return the operation in float32: half precision is kept for transport, not for sums and quotients."""
-    tensors: dict[str, Any] = {"inputs": tuple(x.float() for x in op.inputs), "output": op.output.float()}
-    if isinstance(op, AffineOp):
-        tensors["weight"] = op.derived.get("wide", (op.weight,), op.weight.detach().float)
-        tensors["bias"] = None if op.bias is None else op.bias.detach().float()
-    return replace(op, **tensors)
-
-
-@dataclass
-class _Producer:
-    """The affine operation that made a tensor, kept so that a batch norm after it can be merged."""
-
-    op: AffineOp
-    signal: Tensor
-    rule: Rule
 
 
 class Interceptor(TorchFunctionMode):
@@ -134,11 +118,7 @@ class Interceptor(TorchFunctionMode):
         self.aliases = Aliases()
         self._matcher = Matcher(plan)
         self._inputs: set[int] = set()
-        self.absorbed: Any = WeakTensorKeyDictionary()
-        """Output of an operation that was merged into the next -> output of the merged operation."""
-        self._producers: Any = WeakTensorKeyDictionary()
-        self._norms: Any = WeakTensorKeyDictionary()
-        """Output of a batch norm that stands alone -> its call, itself and its input."""
+        self.merger = Merger(plan)
 
     def start(self, leaves: Sequence[Tensor]) -> None:
         """Name the leaves that are being explained; any other leaf is a parameter and a constant here."""
@@ -147,8 +127,7 @@ class Interceptor(TorchFunctionMode):
     def finish(self) -> None:
         """Decide rules that depend on how many operations there were in all; call when the model has run."""
         self._matcher.decide(self.covered)
-        # Nothing can be merged any more: free what merging needed.
-        self._producers, self._norms = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
+        self.merger.forget()
 
     def __torch_function__(
         self,
@@ -279,7 +258,10 @@ class Interceptor(TorchFunctionMode):
     ) -> Any:
         if function.kind == ROUTE:
             self._record(function.name, ROUTE, "routed")
-            return function.functional(*args, **kwargs)
+            routed = function.functional(*args, **kwargs)
+            if function.name in CONCATENATIONS:
+                self.merger.join(routed, *args, **kwargs)
+            return routed
         if function.kind in ("linear", "convolution"):
             return self._affine(function, args, kwargs)
         kind = function.kind
@@ -291,10 +273,10 @@ class Interceptor(TorchFunctionMode):
             kind = "sum"
         elif kind == "batch-norm":
             given = bind_batch_norm(*args, **kwargs)
-            if given["training"] or given["running_mean"] is None:
+            if not is_fixed(given):
                 kind = "normalisation"
-            elif (merged := self._merge(function, args, kwargs)) is not None:
-                return merged
+            elif len(live) == 1:
+                return self._batch_norm(function, given)
         return self._plain(function, kind, args, kwargs)
 
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -341,11 +323,7 @@ class Interceptor(TorchFunctionMode):
             op.origins = tuple(origin(t) for t in signals)
         bare = kind not in ("sum", "product") or len(signals) > 1 or site.name == "sum"
         op.memo["non-negative output"] = yields_non_negative(op, signals, constants=not bare)
-        result = self._explain(op, rule, output.detach(), list(signals))
-        if kind == "batch-norm":
-            call = Call(site, function.functional, bind_batch_norm(*args, **kwargs), signals)
-            self._norms[result] = call, op, signals[0]
-        return result
+        return self._explain(op, rule, output.detach(), list(signals))
 
     def _affine(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         transposed = "transpose" in function.name
@@ -414,86 +392,50 @@ class Interceptor(TorchFunctionMode):
         op = AffineOp(
             site, (signal.detach(),), output.detach(), self.plan.derived, map=map_, weight=weight, bias=bias
         )
-        op, signal = self._absorb(op, signal)
+        if (after := self.merger.after(op, signal)) is not None:
+            op, signal, norm, canonizer = after
+            self.covered[norm.op.site.index] = Covered(norm.op.site, "merged", canonizer)
         if non_negative(signal):
             op.memo["non-negative"] = True
         result = self._explain(op, rule, output, [signal])
-        self._producers[result] = _Producer(op, signal, rule)
+        self.merger.producers[result] = Producer(op, signal, rule)
         return result
 
-    def _absorb(self, op: AffineOp, signal: Tensor) -> tuple[AffineOp, Tensor]:
-        """Return an affine operation with the batch norm before it merged in, if a canonizer knows how."""
-        before: tuple[Call, Op, Tensor] | None = self._norms.get(signal)
-        if before is None:
-            return op, signal
-        call, norm, source = before
-        for name, canonizer in self.plan.canonizers:
-            merged = canonizer.absorb(call, op, self.plan.derived)
-            if merged is None:
-                continue
-            weight, bias = merged
-            whole = replace(op, inputs=norm.inputs, weight=weight, bias=bias)
-            self._verify(name, op.site, whole, op.output)
-            self.covered[norm.site.index] = Covered(norm.site, "merged", name)
-            return whole, source
-        return op, signal
-
-    def _verify(self, canonizer: str, site: Site, op: AffineOp, output: Tensor) -> None:
-        """Compare a merged operation with the model's own output, the first time it is met."""
-        if (canonizer, site.path) in self.plan.verified:
-            return
-        with torch.no_grad():
-            whole = _widened(op) if output.dtype in _LOW else op
-            assert isinstance(whole, AffineOp)
-            rebuilt = whole.forward(whole.input)
-            verify(canonizer, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, output)
-        self.plan.verified.add((canonizer, site.path))
-
-    def _before(self, tensor: Tensor) -> tuple[_Producer, Callable[[Tensor], Tensor]] | None:
-        """Return the affine operation that made `tensor`, and how its output has to be viewed to be `tensor`.
-
-        A dense layer over tokens may reach its batch norm flattened, or with channels and tokens swapped.
-        """
-        found: _Producer | None = self._producers.get(tensor)
-        if found is not None:
-            return found, lambda output: output
-        whole = tensor._base if tensor._is_view() else None
-        found = None if whole is None else self._producers.get(whole)
-        if found is None or whole is None or not isinstance(found.op.map, DenseMap) or whole.ndim < 3:
-            return None
-        views: tuple[Callable[[Tensor], Tensor], ...] = (lambda t: t.flatten(0, -2), lambda t: t.mT)
-        for view in views:
-            same = view(whole)
-            if (same.shape, same.stride()) == (tensor.shape, tensor.stride()):
-                return found, view
-        return None
-
-    def _merge(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
-        """Explain an affine operation and the batch norm after it as one, if a canonizer knows how."""
-        given = bind_batch_norm(*args, **kwargs)
-        found = self._before(given["input"])
-        if found is None:
-            return None
-        before, view = found
+    def _batch_norm(self, function: Function, given: dict[str, Any]) -> Tensor:
+        """Explain batch norm together with the affine operations before it, or as one of its own."""
+        signal: Tensor = given["input"]
         site = self._site(function.name, function.kind)
-        call = Call(site, function.functional, given, (given["input"],))
-        for name, canonizer in self.plan.canonizers:
-            merged = canonizer.merge(call, before.op, self.plan.derived)
-            if merged is None:
-                continue
-            with torch.no_grad():
-                output = function.functional(*args, **kwargs)
-            self.covered.append(Covered(site, "merged", name))
-            weight, bias = merged
-            made = output if output.shape == before.op.output.shape else _unviewed(output, before.op.output)
-            memo = before.op.memo.copy()
-            op = replace(before.op, output=made.detach(), weight=weight, bias=bias, memo=memo)
-            self._verify(name, site, op, op.output)
-            result: Tensor = _Explained.apply(self.run, op, before.rule, self.audit, [made], before.signal)
-            self._producers[result] = _Producer(op, before.signal, before.rule)
-            self.absorbed[given["input"]] = result = view(result)
-            return result
-        return None
+        with torch.no_grad():
+            output: Tensor = function.functional(**given)
+        call = Call(site, function.functional, given, (signal,))
+        merged = self.merger.before(call, output, lambda: self._matcher.match(site, len(self.covered)))
+        if merged is not None:
+            return self._with_what_made_it(merged, site)
+        rule = self._matcher.match(site, len(self.covered))
+        if rule is None:
+            self._record_site(site, "gradient")
+            plain: Tensor = function.functional(**given)
+            return plain
+        op = self.merger.alone(call, output.detach())
+        result = self._explain(op, rule, output, [signal])
+        self.merger.norms[result] = Norm(call, op, signal)
+        return result
+
+    def _with_what_made_it(self, merged: Merged, site: Site) -> Tensor:
+        if merged.complete:
+            self._record_site(site, "merged", merged.canonizer)
+        else:
+            self._record_site(site, "rule" if merged.own else "gradient", repr(merged.own or ""))
+        op, rule = merged.op, merged.rule
+        made = [merged.output]
+        merged.output = op.output  # not the result itself, which would keep itself alive
+        result: Tensor = _Explained.apply(self.run, op, rule, self.audit, made, *merged.signals)
+        if isinstance(op, AffineOp):
+            self.merger.producers[result] = Producer(op, merged.signals[0], rule)
+        result = merged.view(result)
+        for source, channels in merged.sources:
+            self.merger.absorbed.setdefault(source, []).append((result, channels))
+        return result
 
     def _explain(self, op: Op, rule: Rule, output: Tensor, signals: list[Tensor]) -> Tensor:
         self._record_site(op.site, "rule", repr(rule))
@@ -525,19 +467,6 @@ class Interceptor(TorchFunctionMode):
         self.covered.append(Covered(site, treatment, rule))
 
 
-def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor) -> None:
-    """Raise EngineError unless a canonizer's rewrite computes what the model does, up to rounding."""
-    if not expected.is_floating_point() or not expected.numel():
-        return
-    size = float(expected.abs().nan_to_num(posinf=0.0).amax())
-    error = float((got.detach() - expected).nan_to_num().abs().amax())
-    if error > min(1e4 * torch.finfo(expected.dtype).eps, 0.1) * max(size, 1e-30):
-        raise EngineError(
-            f"canonizer {canonizer!r} changes the output of {site}: it differs by {error:.3g} where values "
-            f"reach {size:.3g}; leave it out with canonizers=(…) and report it to its author"
-        )
-
-
 def _writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Say whether a call changes its first argument."""
     if (function := FUNCTIONS.get(func)) is not None:
@@ -546,8 +475,3 @@ def _writes(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     if name.startswith("__"):
         return name == "__setitem__" or name in ("__ipow__", "__imod__", "__ifloordiv__")
     return name.endswith("_") and name not in _INPLACE_ELSEWHERE
-
-
-def _unviewed(output: Tensor, like: Tensor) -> Tensor:
-    """Undo the view under which a dense layer's output reached its batch norm."""
-    return output.reshape(like.shape) if output.ndim == 2 else output.mT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from backlight.core.ops import ConvolutionMap
 
 ROUTE = "route"
 """Kind of operations that move, copy or select values: relevance follows their gradient."""
+
+CONCATENATIONS = ("cat", "concat", "concatenate")
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,20 @@ def bind_batch_norm(
 ) -> dict[str, Any]:
     """Name the arguments of F.batch_norm."""
     return locals()
+
+
+def is_fixed(given: Mapping[str, Any]) -> bool:
+    """Say whether bound arguments of F.batch_norm mean fixed statistics, so that it is affine."""
+    return not given["training"] and given["running_mean"] is not None
+
+
+def scale_and_shift(given: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return a and c, (channels,), of batch norm with fixed statistics, a·x + c."""
+    scale = torch.rsqrt(given["running_var"] + given["eps"])
+    if given["weight"] is not None:
+        scale = scale * given["weight"]
+    shift = -given["running_mean"] * scale
+    return scale, shift if given["bias"] is None else shift + given["bias"]
 
 
 _RUNNING = ("input", "running_mean", "running_var", "weight", "bias")

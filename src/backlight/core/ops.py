@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -166,6 +166,36 @@ class ConvolutionMap:
         return self.stride, self.padding, self.dilation, self.transposed, output_padding, self.groups
 
 
+@dataclass(frozen=True)
+class ChannelMap:
+    """Every channel times its own factor, as batch norm with fixed statistics does; weight (channels,).
+
+    dims: number of axes after the channels'.
+    """
+
+    dims: int
+
+    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return x·w."""
+        return x * self.on_inputs(weight)
+
+    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
+        """Return s·w, which is the map itself."""
+        return s * self.on_inputs(weight)
+
+    def on_inputs(self, values: Tensor) -> Tensor:
+        """Return (C, 1, …)."""
+        return values.reshape(-1, *(1 for _ in range(self.dims)))
+
+    def on_outputs(self, values: Tensor) -> Tensor:
+        """Return (C, 1, …)."""
+        return self.on_inputs(values)
+
+    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
+        """Return the factors times `factor`."""
+        return weight * factor
+
+
 @dataclass
 class Op:
     """An executed operation: detached inputs and output, and its own vector-Jacobian product.
@@ -205,7 +235,10 @@ class Op:
 
 @dataclass
 class AffineOp(Op):
-    """x·W + b: a dense layer or convolution, possibly with a batch norm merged into W and b."""
+    """x·W + b: a dense layer or convolution, possibly with a batch norm merged into W and b.
+
+    bias: (outputs,), or broadcastable over the output where it depends on the position.
+    """
 
     map: LinearMap = field(default_factory=DenseMap)
     weight: Tensor = field(default_factory=lambda: torch.empty(0))
@@ -226,7 +259,7 @@ class AffineOp(Op):
     def contributions(self, s: Tensor, weight: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Return x ⊙ sᵀW, in the memory of sᵀW where nothing differentiates it. x: the input unless given."""
         pulled, x = self.transpose(s, weight), self.input if x is None else x
-        if torch.is_grad_enabled() or not isinstance(self.map, (DenseMap, ConvolutionMap)):
+        if torch.is_grad_enabled() or not isinstance(self.map, (DenseMap, ConvolutionMap, ChannelMap)):
             return x * pulled
         return pulled.mul_(x)
 
@@ -253,7 +286,9 @@ class AffineOp(Op):
     @property
     def bias_term(self) -> Tensor | None:
         """The bias, broadcastable over the output, or None."""
-        return None if self.bias is None else self.map.on_outputs(self.bias.detach())
+        if self.bias is None or self.bias.ndim > 1:
+            return self.bias
+        return self.map.on_outputs(self.bias.detach())
 
     @property
     def non_negative_input(self) -> bool:
@@ -272,7 +307,7 @@ class AffineOp(Op):
     @property
     def negative_part(self) -> Tensor:
         """x⁺·W⁻ + x⁻·W⁺ + b⁻: the sum of all negative contributions, what is left of the output."""
-        if self.non_negative_input:
+        if self.non_negative_input and not isinstance(self.map, ChannelMap):  # rounding would be all of it
             made: Tensor = self.remember(
                 "negative part", lambda: (self.output - self.positive_part).clamp(max=0)
             )
@@ -303,11 +338,24 @@ class AffineOp(Op):
         weight = torch.zeros_like(self.weight) if "weight" in parameters else self.weight
         bias = None if "bias" in parameters else self.bias
         if "weight" in parameters:
-            output = self.map.apply(self.input, weight) + (0 if bias is None else self.map.on_outputs(bias))
+            term = None if bias is None else self.bias_term
+            output = self.map.apply(self.input, weight) + (0 if term is None else term)
         else:
             term = self.bias_term
             output = self.output if term is None else self.output - term
         return AffineOp(self.site, self.inputs, output, self.derived, map=self.map, weight=weight, bias=bias)
+
+
+AnyOp = TypeVar("AnyOp", bound=Op)
+
+
+def widened(op: AnyOp) -> AnyOp:
+    """Return the operation in float32: half precision is kept for transport, not for sums and quotients."""
+    tensors: dict[str, Any] = {"inputs": tuple(x.float() for x in op.inputs), "output": op.output.float()}
+    if isinstance(op, AffineOp):
+        tensors["weight"] = op.derived.get("wide", (op.weight,), op.weight.detach().float)
+        tensors["bias"] = None if op.bias is None else op.bias.detach().float()
+    return replace(op, **tensors)
 
 
 Stabiliser = Literal["sign", "clip", "norm"]

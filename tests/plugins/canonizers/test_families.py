@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
+import formulas
+from backlight import attribute, composite
 from backlight.core.registry import registry
 from explained import explain, rand
 
@@ -73,13 +75,35 @@ def test_norm_before_a_layer(case, rule):
     torch.testing.assert_close(found.relevance[0], expected.relevance[0])
 
 
-def test_norm_before_a_padded_convolution_is_merged_only_without_shift():
-    norm = lived_in(nn.BatchNorm2d(4))
-    layer = nn.Conv2d(4, 4, 3, padding=1).double()
-    assert merged(explain(nn.Sequential(norm, layer), rand(2, 4, 5, 5))) == []
-    nn.init.zeros_(norm.running_mean)
-    nn.init.zeros_(norm.bias)
-    assert merged(explain(nn.Sequential(norm, layer), rand(2, 4, 5, 5))) == ["batch_norm"]
+BORDERS = {
+    "padded": (lambda: nn.Conv2d(4, 6, 3, padding=1), (3, 4, 5, 5)),
+    "padded-strided-grouped": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=2, groups=2), (3, 4, 5, 6)),
+    "uneven": (lambda: nn.Conv1d(4, 3, 4, padding="same"), (3, 4, 6)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, groups=2), (3, 4, 3, 3)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize("rule", ["epsilon", "gamma", "zplus", "alphabeta", "wsquare"])
+@pytest.mark.parametrize("case", BORDERS.values(), ids=BORDERS)
+def test_norm_before_a_layer_with_a_border(case, rule):
+    """What is padded is not shifted: the merged bias depends on the position, the map is affine still."""
+    make, shape = case
+    model = nn.Sequential(
+        lived_in(nn.BatchNorm2d(4) if len(shape) == 4 else nn.BatchNorm1d(4)), make().double()
+    )
+    x = rand(*shape)
+    given = torch.randn_like(model(x))
+    names = {"zplus": "z-plus", "alphabeta": "alpha-beta", "wsquare": "w-square"}
+    found = explain(model, x, by=names.get(rule, rule), given=given)
+    found.assert_faithful()
+    assert merged(found) == ["batch_norm"]
+    with torch.no_grad():
+        bias = model(torch.zeros(1, *shape[1:], dtype=x.dtype)).flatten()
+        basis = torch.eye(x[0].numel(), dtype=x.dtype).reshape(-1, *shape[1:])
+        weight = model(basis).flatten(1) - bias
+    expected = getattr(formulas, rule)(x.flatten(1), weight, bias, given.flatten(1))
+    torch.testing.assert_close(found.relevance[0].flatten(1), expected, rtol=1e-8, atol=1e-10)
 
 
 def test_norm_after_a_layer_is_not_merged_into_the_next_as_well():
@@ -120,24 +144,117 @@ def test_norm_after_a_dense_layer_over_tokens(view, rule):
     torch.testing.assert_close(found.relevance[0], expected.relevance[0])
 
 
-def test_norm_after_concatenation_conserves_or_absorbs_by_choice():
-    """DenseNet: the norm sees several layers' outputs and feeds a ReLU, so no layer can take it in."""
-    first, norm = nn.Conv2d(3, 2, 1, bias=False).double(), lived_in(nn.BatchNorm2d(5))
-    last = nn.Conv2d(5, 2, 3, padding=1, bias=False).double()
+class Branches(nn.Module):
+    """Branches of an inception block, concatenated with a rectified part: one norm after all, then a ReLU.
 
+    apart: the same with the norm done part by part, by hand, in the weights of the layers that made the part.
+    """
+
+    def __init__(self, nested=False):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 2, 1, bias=False), nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(9)
+        self.last = nn.Conv2d(9, 5, 3, padding=1)
+        self.double()
+        lived_in(self.norm)
+        self.norm.weight.data[::2] *= -1
+        self.nested = nested
+
+    def forward(self, x):
+        parts = [self.one(x), F.relu(x), self.two(x)]
+        whole = torch.cat([torch.cat(parts[:2], dim=1), parts[2]], -3) if self.nested else torch.cat(parts, 1)
+        return self.last(F.relu(self.norm(whole)))
+
+    def apart(self, x):
+        scale, shift = (value.split([2, 3, 4]) for value in _apart(self.norm))
+        weights = [p.detach() for p in (self.one.weight, self.two.weight, self.two.bias)]
+        one = F.conv2d(x, weights[0] * scale[0].reshape(-1, 1, 1, 1), shift[0])
+        rectified = F.conv2d(F.relu(x), scale[1].reshape(-1, 1, 1, 1), shift[1], groups=3)
+        two = F.conv2d(
+            x, weights[1] * scale[2].reshape(-1, 1, 1, 1), weights[2] * scale[2] + shift[2], padding=1
+        )
+        return self.last(F.relu(torch.cat([one, rectified, two], 1)))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("rule", ["epsilon", "gamma", "z-plus", "alpha-beta"])
+def test_norm_after_concatenation_is_merged_into_every_layer_before_it(rule, nested):
+    model, x = Branches(nested), rand(2, 3, 5, 5)
+    found = explain(model, x, by=rule)
+    found.assert_faithful()
+    assert found.uncovered == []
+    expected = explain(model.apart, x, by=rule)
+    torch.testing.assert_close(found.output, expected.output)
+    torch.testing.assert_close(found.relevance[0], expected.relevance[0])
+
+
+def test_norm_after_concatenated_layers_alone_is_merged_entirely():
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
-            self.first, self.norm, self.last = first, norm, last
+            self.a, self.b = nn.Conv2d(3, 2, 1).double(), nn.Conv2d(3, 4, 3, padding=1).double()
+            self.norm = lived_in(nn.BatchNorm2d(6))
 
         def forward(self, x):
-            return self.last(F.relu(self.norm(torch.cat([x, self.first(x)], 1))))
+            return F.relu(self.norm(torch.concat((self.a(x), self.b(x)), dim=1)))
 
-    x = rand(2, 3, 5, 5)
-    found = explain(Net(), x)
+    found = explain(Net(), rand(2, 3, 5, 5))
     found.assert_faithful()
-    found.assert_conserved()
-    assert found.uncovered == []
+    assert merged(found) == ["batch_norm"]
+
+
+class DenseBlock(nn.Module):
+    """Every layer reads all before it through a norm of its own, as in DenseNet."""
+
+    def __init__(self, layers=3, width=2):
+        super().__init__()
+        sizes = [3 + width * k for k in range(layers)]
+        self.norms = nn.ModuleList([lived_in(nn.BatchNorm2d(size)) for size in sizes])
+        self.layers = nn.ModuleList([nn.Conv2d(size, width, 3, padding=1).double() for size in sizes])
+        self.last = lived_in(nn.BatchNorm2d(sizes[-1] + width))
+
+    def forward(self, x):
+        features = [x]
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            features.append(layer(F.relu(norm(torch.cat(features, 1)))))
+        return F.relu(self.last(torch.cat(features, 1))).mean((2, 3))
+
+
+def test_relevance_is_gradient_times_input_whatever_could_be_merged():
+    """With shifts and biases too: each absorbs its share, merged or not."""
+    model, x = DenseBlock(), rand(2, 3, 5, 5)
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model(leaf)[:, 4].sum(), leaf)
+    for canonizers in ("auto", ()):
+        found = attribute(model, x, 4, composite=composite("epsilon", epsilon=1e-13), canonizers=canonizers)
+        torch.testing.assert_close(found.relevance, gradient * x, rtol=1e-6, atol=1e-9)
+
+
+def test_a_layer_read_by_several_norms_has_the_relevance_of_all():
+    """A layer explained together with its norms has the relevance of what they make of it."""
+    model, x = DenseBlock(), rand(2, 3, 5, 5)
+    outputs = []
+    for norm in (*model.norms, model.last):
+        norm.register_forward_hook(lambda module, given, output: outputs.append(output))
+    value = model(x.requires_grad_()).square().sum()
+    shares = [y.detach() * g for y, g in zip(outputs, torch.autograd.grad(value, outputs), strict=True)]
+    found = attribute(
+        model, x.detach(), lambda out: out.square().sum(1), layers=["layers.0", "layers.1", "layers.2"],
+        composite=composite("epsilon", epsilon=1e-13),
+    ).layers  # fmt: skip
+    for number in range(3):
+        channels = slice(3 + 2 * number, 5 + 2 * number)
+        expected = sum(share[:, channels] for share in shares[number + 1 :])
+        torch.testing.assert_close(found[f"layers.{number}"], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_audit_says_what_the_shift_of_a_norm_took():
+    model, x = Branches(), rand(2, 3, 5, 5)
+    found = attribute(nn.Sequential(model, nn.Flatten()), x, 7, composite="epsilon")
+    audit = found.audit()
+    (norm,) = [a for a in audit.operations if a.site.name == "batch_norm"]
+    assert abs(norm.leaks["bias"]) > 1e-3
+    assert abs(norm.leaks["stabiliser"]) < 1e-3 * abs(norm.leaks["bias"])
 
 
 def test_shared_layers_keep_their_own_norms():

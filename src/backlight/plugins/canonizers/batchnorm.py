@@ -2,8 +2,16 @@
 
 With a = γ/√(σ²+ε) and c = β − μ·a, batch norm is a·z + c.
 before: y = a·(W·x + b) + c has W' = a·W over outputs and b' = a·b + c;
-after: y = W·(a·x + c) + b has W' = W·a over inputs and b' = b + W·c. This is exact unless the layer pads its
-input with zeros and c is not zero: what is padded with is not shifted.
+after: y = W·(a·x + c) + b has W' = W·a over inputs and b' = b + W·c. Where the layer pads its input with
+zeros, which are not shifted, W·c is smaller at the border: b' then depends on the position.
+
+Batch norm over a concatenation (DenseNet) is batch norm over each part; each is merged into the layer that
+made it, and a layer read by several norms is merged with each. What no layer made (a pooled or rectified
+part) and what no layer reads at once (a ReLU follows) cannot be merged: a ReLU on either side stays a border.
+There the norm is a linear layer of its own, by default with the epsilon rule, R_x = R · a·x / st(a·x + c).
+The shift then absorbs as the bias of a merged layer does, so that what is explained does not depend on
+whether it could be merged, and LRP-0 stays gradient times input. The threshold form of Pahde et al., which
+moves a norm past its ReLU into the next layer, is exact too, but gives relevance to units that are off.
 """
 
 from __future__ import annotations
@@ -15,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.canonizer import Canonizer
+from backlight.core.functions import is_fixed, scale_and_shift
 from backlight.core.hookspecs import CanonizerSpec, hookimpl
 from backlight.core.maps import FunctionMap
 from backlight.core.ops import AffineOp, Call, ConvolutionMap, DenseMap, Derived
@@ -31,58 +40,72 @@ class BatchNorm(Canonizer):
 
     def merge(self, call: Call, before: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
         """Return the merged weight and bias if `call` is a batch norm with fixed statistics over `before`."""
-        given = call.arguments
-        if not _is_fixed(call) or isinstance(before.map, FunctionMap):
+        given, map_ = call.arguments, before.map
+        if not _applies_to(call) or isinstance(map_, FunctionMap):
             return None
         swapped = given["input"].ndim == before.output.ndim and given["input"].shape != before.output.shape
-        if isinstance(before.map, DenseMap) and given["input"].ndim != 2 and not swapped:
+        if isinstance(map_, DenseMap) and given["input"].ndim != 2 and not swapped:
             return (
                 None  # a dense layer over (N, L, C): batch norm's channels are another axis than its outputs
             )
         sources = (before.weight, *_tensors(before.bias), *_statistics(call))
 
         def make() -> tuple[Tensor, Tensor]:
-            scale, shift = _scale_and_shift(call)
-            bias = shift if before.bias is None else before.bias * scale + shift
-            return before.map.scale_weight(before.weight, scale), bias
+            scale, shift = scale_and_shift(given)
+            weight = map_.scale_weight(before.weight, scale)
+            if before.bias is None:
+                return weight, shift
+            if before.bias.ndim > 1:  # it depends on the position
+                return weight, before.bias * map_.on_outputs(scale) + map_.on_outputs(shift)
+            return weight, before.bias * scale + shift
 
         merged: tuple[Tensor, Tensor] = derived.get(("batch-norm", given["eps"]), sources, make)
         return merged
 
     def absorb(self, call: Call, after: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
-        """Return the weight and bias of `after` applied to the batch norm's input, where that is exact."""
-        map_ = after.map
-        if not _is_fixed(call):
+        """Return the weight and bias of `after` applied to the batch norm's input."""
+        map_, shape = after.map, after.input.shape[1:]
+        if not _applies_to(call):
             return None
         if isinstance(map_, ConvolutionMap):
-            if map_.transposed:
-                return None  # its border sees fewer inputs
-            padded = any(map_.padding) or bool(map_.uneven)
-        elif isinstance(map_, DenseMap) and after.input.ndim == 2:
-            padded = False
-        else:
+            if not (any(map_.padding) or map_.uneven or map_.transposed):
+                shape = torch.Size((shape[0], *_reach(after.weight, map_)))  # the same at every position
+        elif not isinstance(map_, DenseMap) or after.input.ndim != 2:
             return None
         sources = (after.weight, *_tensors(after.bias), *_statistics(call))
 
-        def make() -> tuple[Tensor, Tensor | None] | None:
-            scale, shift = _scale_and_shift(call)
-            if padded and bool(shift.any()):
-                return None
-            groups = map_.groups if isinstance(map_, ConvolutionMap) else 1
-            weight = after.weight.reshape(groups, -1, *after.weight.shape[1:])
-            ones = (1,) * (after.weight.ndim - 2)
-            scaled = weight * scale.reshape(groups, 1, -1, *ones)
-            offset = (weight * shift.reshape(groups, 1, -1, *ones)).reshape(len(after.weight), -1).sum(1)
-            return scaled.reshape(after.weight.shape), offset if after.bias is None else after.bias + offset
+        def make() -> tuple[Tensor, Tensor | None]:
+            scale, shift = scale_and_shift(call.arguments)
+            weight = _scaled_inputs(after, scale)
+            if not shift.any():
+                return weight, after.bias
+            offset = map_.apply(shift.new_zeros(1, *shape) + map_.on_inputs(shift), after.weight)
+            if offset.numel() == offset.shape[1]:
+                return weight, offset.flatten() if after.bias is None else offset.flatten() + after.bias
+            return weight, offset if after.bias is None else offset + map_.on_outputs(after.bias)
 
-        key = ("batch-norm before", call.arguments["eps"], padded)
-        merged: tuple[Tensor, Tensor | None] | None = derived.get(key, sources, make)
+        key = ("batch-norm before", call.arguments["eps"], shape)
+        merged: tuple[Tensor, Tensor | None] = derived.get(key, sources, make)
         return merged
 
 
-def _is_fixed(call: Call) -> bool:
-    given = call.arguments
-    return call.site.kind == "batch-norm" and not given["training"] and given["running_mean"] is not None
+def _reach(weight: Tensor, map_: ConvolutionMap) -> tuple[int, ...]:
+    """Return the size of the input that one output sees."""
+    return tuple(d * (k - 1) + 1 for d, k in zip(map_.dilation, weight.shape[2:], strict=True))
+
+
+def _scaled_inputs(op: AffineOp, scale: Tensor) -> Tensor:
+    """Return the weight with every input channel multiplied by its entry of `scale`."""
+    weight, ones = op.weight, (1,) * (op.weight.ndim - 2)
+    if isinstance(op.map, ConvolutionMap) and op.map.transposed:
+        return weight * scale.reshape(-1, 1, *ones)
+    groups = op.map.groups if isinstance(op.map, ConvolutionMap) else 1
+    scaled = weight.reshape(groups, -1, *weight.shape[1:]) * scale.reshape(groups, 1, -1, *ones)
+    return scaled.reshape(weight.shape)
+
+
+def _applies_to(call: Call) -> bool:
+    return call.site.kind == "batch-norm" and is_fixed(call.arguments)
 
 
 def _statistics(call: Call) -> tuple[Tensor, ...]:
@@ -91,16 +114,6 @@ def _statistics(call: Call) -> tuple[Tensor, ...]:
 
 def _tensors(*values: Tensor | None) -> tuple[Tensor, ...]:
     return tuple(v for v in values if v is not None)
-
-
-def _scale_and_shift(call: Call) -> tuple[Tensor, Tensor]:
-    """Return a and c."""
-    given = call.arguments
-    scale = torch.rsqrt(given["running_var"] + given["eps"])
-    if given["weight"] is not None:
-        scale = scale * given["weight"]
-    shift = -given["running_mean"] * scale
-    return scale, shift if given["bias"] is None else shift + given["bias"]
 
 
 @hookimpl

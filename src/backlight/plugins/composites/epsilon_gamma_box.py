@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backlight.core.composite import BASE, Composite, Entry, Match
+from backlight.core.composite import Composite, Entry, Match, base
 from backlight.core.hookspecs import CompositeSpec, hookimpl
 
 
@@ -24,7 +24,7 @@ def epsilon_gamma_box(
             Entry.of("box", Match(kind="convolution", position=0), epsilon=epsilon, **bounds),
             Entry.of("gamma", Match(kind="convolution"), gamma=gamma, epsilon=epsilon),
             Entry.of("epsilon", Match(kind="linear"), epsilon=epsilon),
-            *BASE,
+            *base(epsilon),
         ),
         "epsilon-gamma-box",
     )

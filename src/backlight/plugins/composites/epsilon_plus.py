@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backlight.core.composite import BASE, Composite, Entry, Match
+from backlight.core.composite import Composite, Entry, Match, base
 from backlight.core.hookspecs import CompositeSpec, hookimpl
 
 
@@ -12,7 +12,7 @@ def epsilon_plus(epsilon: float = 1e-6) -> Composite:
         (
             Entry.of("z-plus", Match(kind="convolution"), epsilon=epsilon),
             Entry.of("epsilon", Match(kind="linear"), epsilon=epsilon),
-            *BASE,
+            *base(epsilon),
         ),
         "epsilon-plus",
     )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from backlight.core.composite import BASE, Composite, Entry, Match
+from backlight.core.composite import Composite, Entry, Match, base
 from backlight.core.hookspecs import CompositeSpec, hookimpl
 
 
 def excitation_backprop(epsilon: float = 1e-6, zero_params: tuple[str, ...] = ()) -> Composite:
-    """Explain every convolution and dense layer by z-plus, sums and pools in proportion.
+    """Explain every convolution, dense layer and batch norm by z-plus, sums and pools in proportion.
 
     zero_params: parameter names treated as zero; ("bias",) is the paper's, which knows no bias and conserves.
     """
-    layers = Entry.of("z-plus", Match(kind="affine"), epsilon=epsilon, zero_params=zero_params)
-    return Composite((layers, *BASE), "excitation-backprop")
+    layers = tuple(
+        Entry.of("z-plus", Match(kind=kind), epsilon=epsilon, zero_params=zero_params)
+        for kind in ("affine", "batch-norm")
+    )
+    return Composite((*layers, *base(epsilon)), "excitation-backprop")
 
 
 @hookimpl

@@ -83,6 +83,7 @@ def provide_rules() -> list[RuleSpec]:
         RuleSpec(
             "alpha-beta",
             AlphaBeta,
+            takes=("affine", "batch-norm"),
             conserves="up to bias and units without a contribution of each sign",
             cite="bach2015",
         )

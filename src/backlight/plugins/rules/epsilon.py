@@ -41,4 +41,12 @@ class Epsilon(Rule):
 @hookimpl
 def provide_rules() -> list[RuleSpec]:
     """Offer LRP-epsilon."""
-    return [RuleSpec("epsilon", Epsilon, conserves="up to epsilon and bias", cite="bach2015")]
+    return [
+        RuleSpec(
+            "epsilon",
+            Epsilon,
+            takes=("affine", "batch-norm"),
+            conserves="up to epsilon and bias",
+            cite="bach2015",
+        )
+    ]

@@ -103,5 +103,11 @@ def above_zero(relevance: Tensor, output: Tensor) -> Tensor:
 def provide_rules() -> list[RuleSpec]:
     """Offer LRP-gamma."""
     return [
-        RuleSpec("gamma", Gamma, conserves="up to bias and outputs that are exactly zero", cite="andeol2021")
+        RuleSpec(
+            "gamma",
+            Gamma,
+            takes=("affine", "batch-norm"),
+            conserves="up to bias and outputs that are exactly zero",
+            cite="andeol2021",
+        )
     ]

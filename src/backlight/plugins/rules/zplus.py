@@ -53,6 +53,7 @@ def provide_rules() -> list[RuleSpec]:
         RuleSpec(
             "z-plus",
             ZPlus,
+            takes=("affine", "batch-norm"),
             conserves="up to bias and units without a positive contribution",
             cite="montavon2017",
         )
