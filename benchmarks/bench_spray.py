@@ -1,11 +1,15 @@
 """What the front end of SpRAy costs: maps -> neighbours -> graph -> 32 eigenvectors, on clustered maps.
 
-    python benchmarks/bench_spray.py [--sizes 20000x3072] [--neighbours 10] [--reference | --approximate]
+    python benchmarks/bench_spray.py [--sizes 20000x3072] [--neighbours 10] [--data noise|maps]
+                                     [--reference] [--approximate] [--incumbent]
 
 Every size runs in a process of its own, so that the peak of its memory is its own; what the maps themselves
-take is printed beside it. --reference also times scikit-learn's brute-force neighbours and scipy's eigsh on
-the same graph, and compares the neighbours. --approximate also times approximate-knn, after it has compiled
-itself, and says what share of the exact neighbours it finds (recall).
+take is printed beside it. --data: eight clusters, within which maps differ by independent noise in every
+pixel ("noise", no neighbour is much nearer than others) or by a few dozen patterns and a little noise
+("maps", as relevance maps do). --reference also times scikit-learn's brute-force neighbours and scipy's
+eigsh on the same graph, and compares the neighbours. --approximate also times approximate-knn and says what
+share of the exact neighbours it finds (recall). --incumbent also times CoRelAy's SpectralEmbedding on the
+same maps, in another process (`pip install corelay`, not part of any extra: it is GPL), and prints the ratio.
 """
 
 from __future__ import annotations
@@ -20,26 +24,32 @@ import time
 import numpy as np
 
 CLUSTERS = 8
+PATTERNS = 48
 EIGENVECTORS = 32
 
 
-def clustered_maps(n: int, d: int, seed: int = 0) -> np.ndarray:
+def clustered_maps(n: int, d: int, seed: int = 0, data: str = "noise") -> np.ndarray:
     """Return (n, 1, 1, d) float32 maps around a few centres, as relevance is: mostly small, not negative."""
     rng = np.random.default_rng(seed)
     centres = rng.gamma(0.3, size=(CLUSTERS, d)).astype(np.float32)
     maps = rng.standard_normal((n, d), dtype=np.float32)
-    np.multiply(maps, 0.3, out=maps)
+    np.multiply(maps, 0.3 if data == "noise" else 0.1, out=maps)
+    patterns = rng.standard_normal((PATTERNS, d), dtype=np.float32)
+    patterns *= 0.3 / np.sqrt(np.arange(1, PATTERNS + 1, dtype=np.float32))[:, None]
     for start in range(0, n, 1000):
-        maps[start : start + 1000] += centres[rng.integers(CLUSTERS, size=len(maps[start : start + 1000]))]
+        part = maps[start : start + 1000]
+        part += centres[rng.integers(CLUSTERS, size=len(part))]
+        if data == "maps":
+            part += rng.standard_normal((len(part), PATTERNS), dtype=np.float32) @ patterns
     return maps.reshape(n, 1, 1, d)
 
 
-def measure(n: int, d: int, neighbours: int, reference: bool, approximate: bool) -> dict[str, float]:
+def measure(n: int, d: int, options: argparse.Namespace) -> dict[str, float]:
     """Return seconds per stage and peak memory in GiB for one size."""
     from backlight.core.pipeline import pipeline
 
-    maps = clustered_maps(n, d)
-    steps = pipeline("spray", neighbours=neighbours, eigenvalues=EIGENVECTORS, grid=max(n, d))
+    maps = clustered_maps(n, d, data=options.data)
+    steps = pipeline("spray", neighbours=options.neighbours, eigenvalues=EIGENVECTORS, grid=max(n, d))
     pipeline("spray", until="spectral")(clustered_maps(50, 16))  # what is loaded on first use
     seconds = {}
     values = {"relevance": maps}
@@ -51,22 +61,39 @@ def measure(n: int, d: int, neighbours: int, reference: bool, approximate: bool)
     del values["relevance"], maps
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     result = {"total": sum(seconds.values()), "peak": peak, "maps": 4 * n * d / 2**30} | seconds
-    result |= by_reference(values, neighbours) if reference else {}
-    return result | (by_descent(values, neighbours) if approximate else {})
+    result |= by_reference(values, options.neighbours) if options.reference else {}
+    return result | (by_cells(values, options.neighbours) if options.approximate else {})
 
 
-def by_descent(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
-    """Return the seconds of approximate neighbours and the share of the exact ones among them."""
+def by_cells(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
+    """Return the seconds of approximate neighbours, and the share of the exact ones among them."""
     from backlight.plugins.processors.approximate import ApproximateKnn
 
-    step = ApproximateKnn(neighbours, exact=0, seed=0)
-    step(features=values["features"][:500])
+    step = ApproximateKnn(neighbours, seed=0)
     start = time.perf_counter()
-    found = step(features=values["features"])["neighbours"]
+    found = step(features=values["features"])
     seconds = time.perf_counter() - start
-    both = zip(found, values["neighbours"], strict=True)
+    both = zip(found["neighbours"], values["neighbours"], strict=True)
     recall = np.mean([len(np.intersect1d(a, b)) for a, b in both]) / neighbours
-    return {"approximate-knn": seconds, "recall": float(recall)}
+    return {"approximate-knn": seconds, "recall": float(recall), "recall-claimed": found["recall"]}
+
+
+def measure_incumbent(n: int, d: int, options: argparse.Namespace) -> dict[str, float]:
+    """Return the seconds of CoRelAy's default front end with as many neighbours, and the peak in GiB."""
+    from corelay.pipeline.spectral import SpectralEmbedding
+    from corelay.processor.affinity import SparseKNN
+
+    maps = clustered_maps(n, d, data=options.data).reshape(n, d)
+    maps /= np.abs(maps).sum(axis=1, keepdims=True)
+    pipeline = SpectralEmbedding(affinity=SparseKNN(n_neighbors=options.neighbours, symmetric=True))
+    pipeline(maps[:100])
+    start = time.perf_counter()
+    pipeline(maps)
+    seconds = time.perf_counter() - start
+    return {
+        "incumbent": seconds,
+        "incumbent-peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
 
 
 def by_reference(values: dict[str, np.ndarray], neighbours: int) -> dict[str, float]:
@@ -94,23 +121,33 @@ def main() -> None:
     )
     parser.add_argument("--sizes", nargs="+", default=["1000x3072", "5000x3072"], metavar="NxD")
     parser.add_argument("--neighbours", type=int, default=10)
+    parser.add_argument("--data", choices=["noise", "maps"], default="noise")
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--approximate", action="store_true")
+    parser.add_argument("--incumbent", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--who", choices=["ours", "incumbent"], default="ours", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         n, d = map(int, options.one.split("x"))
-        print(json.dumps(measure(n, d, options.neighbours, options.reference, options.approximate)))
+        print(json.dumps((measure if options.who == "ours" else measure_incumbent)(n, d, options)))
         return
     for size in options.sizes:
-        command = [sys.executable, __file__, "--one", size, "--neighbours", str(options.neighbours)]
-        command += ["--reference"] * options.reference + ["--approximate"] * options.approximate
-        output = subprocess.run(command, capture_output=True, text=True, check=True)
-        row = json.loads(output.stdout)
+        row = alone(size, "ours")
+        if options.incumbent:
+            row |= alone(size, "incumbent")
+            row["ratio"] = row["incumbent"] / row["total"]
         shown = "  ".join(
             f"{name} {value:.2f}" for name, value in row.items() if name not in ("peak", "maps")
         )
         print(f"{size:>12}: {shown}  peak {row['peak']:.2f} GiB (maps {row['maps']:.2f} GiB)", flush=True)
+
+
+def alone(size: str, who: str) -> dict[str, float]:
+    """Return what a process of its own measured, started with this one's options."""
+    command = [sys.executable, __file__, *sys.argv[1:], "--one", size, "--who", who]
+    output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(output.stdout)
 
 
 if __name__ == "__main__":

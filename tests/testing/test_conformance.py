@@ -8,7 +8,7 @@ from backlight.testing import Specimen, check_registry_entry, conformance
 
 BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
 SPECIMENS = {
-    ("processor", "approximate-knn"): Specimen(modules=("pynndescent",)),
+    ("processor", "descent-knn"): Specimen(modules=("pynndescent",)),
     ("processor", "metric-knn"): Specimen(others={"metric": "chebyshev"}),
     ("processor", "opentsne"): Specimen(modules=("openTSNE",)),
     ("processor", "umap"): Specimen(modules=("umap",)),

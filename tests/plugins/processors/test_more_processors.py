@@ -8,8 +8,8 @@ from sklearn import cluster, decomposition, metrics
 from backlight.core.errors import RequestError
 from backlight.core.pipeline import pipeline
 from backlight.plugins.processors.affinity import KnnAffinity
-from backlight.plugins.processors.approximate import ApproximateKnn, _without_self
 from backlight.plugins.processors.clusterings import Agglomerative, Dbscan, Discretisation, Mixture
+from backlight.plugins.processors.descent import DescentKnn, _without_self
 from backlight.plugins.processors.focus import Focus
 from backlight.plugins.processors.histogram import Histogram
 from backlight.plugins.processors.kmeans import KMeans
@@ -128,11 +128,11 @@ def test_ssim_of_equal_maps_is_distance_0():
 
 
 @pytest.mark.slow  # pynndescent compiles itself on first use
-def test_approximate_neighbours_find_most_of_the_exact():
+def test_descent_finds_most_of_the_exact():
     pytest.importorskip("pynndescent")
     points = RNG.normal(size=(3000, 20)).astype(np.float32)
     points[:, :3] *= 4
-    found = ApproximateKnn(10, seed=0)(features=points)
+    found = DescentKnn(10, seed=0)(features=points)
     exact = Knn(10)(features=points)["neighbours"]
     hits = np.mean([len(set(a) & set(b)) for a, b in zip(found["neighbours"], exact, strict=True)]) / 10
     assert hits > 0.95

@@ -1,72 +1,223 @@
-"""Approximate neighbours by nearest-neighbour descent (Dong et al. 2011), by pynndescent: extra `ann`."""
+"""Approximate nearest neighbours whose recall is measured, not hoped for.
+
+Points are gathered in cells (k-means on their leading principal components) and only those of near cells are
+compared. How many cells are near enough is read off a sample of points, whose neighbours are found exactly:
+the fewest with which the sample's recall, less its error, is what was asked for. Where the leading components
+tell enough, they select candidates and all features decide; where they do not (features of mostly noise), all
+features select. Both are decided by the sample too, so structureless data costs time, never recall.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NamedTuple, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.utils.extmath import randomized_svd
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._tiles import nearest_in_tiles
+from backlight.plugins.processors.neighbours import Knn, Metric, pair_distances, prepared
 
 Array = NDArray[Any]
+
+_CELL, _TILE, _SAMPLE, _FITTED = 400, 1024, 512, 2048
+_SPARE = 16
+"""Candidates beyond k that rounding may need."""
 
 
 @final
 @dataclass(frozen=True)
 class ApproximateKnn(Processor):
-    """Find most of the k nearest others: features (N, D) -> neighbours, distances, both (N, k).
+    """Find most of the k nearest others: features (N, D) -> neighbours, distances (N, k), recall.
 
-    For classes of many ten thousand samples; below `exact` samples they are found exactly.
+    `recall` is the share of exact neighbours that a sample of points gets, a float; 1 where all were found
+    exactly, which up to `exact` points they are. Distances are exact, nearest first, ties by index.
 
-    k: number of neighbours (>= 1). metric: one that pynndescent knows. seed: None takes the run's.
+    k: number of neighbours (>= 1). metric: "euclidean", "cosine" or "correlation".
+    recall: least share of the exact neighbours, in (0, 1]; 1 finds them exactly.
+    components: principal components that select candidates (>= 1).
+    seed: of sample and cells; None takes the run's.
     """
 
     k: int = 32
-    metric: str = "euclidean"
-    exact: int = 2000
+    metric: Metric = "euclidean"
+    recall: float = 0.95
+    components: int = 128
+    exact: int = 10_000
     seed: int | None = None
 
     stage: ClassVar[Stage] = "neighbours"
-    yields: ClassVar[tuple[str, ...]] = ("neighbours", "distances")
+    yields: ClassVar[tuple[str, ...]] = ("neighbours", "distances", "recall")
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise RequestError(f"approximate-knn: k is {self.k}, expected at least 1")
-
-    def __call__(self, *, features: Array) -> dict[str, Array]:
-        """Return the neighbours, nearest first."""
-        if len(features) <= max(self.exact, self.k + 1):
-            from backlight.plugins.processors.similarity import MetricKnn
-
-            return MetricKnn(self.k, self.metric)(features=features)
-        try:
-            from pynndescent import NNDescent
-        except ImportError:
+        if self.k < 1 or self.components < 1 or not 0 < self.recall <= 1:
+            raise RequestError(f"{self}: expected k >= 1, components >= 1 and recall in (0, 1]")
+        if self.metric not in get_args(Metric):
             raise RequestError(
-                "approximate-knn needs pynndescent; try `pip install 'backlight[ann]'`"
-            ) from None
-        model = NNDescent(features, metric=self.metric, n_neighbors=self.k + 1, random_state=self.seed or 0)
-        index, distances = model.neighbor_graph
-        return _without_self(np.asarray(index), np.asarray(distances), self.k)
+                f"approximate-knn: metric is {self.metric!r}, expected one of {get_args(Metric)}"
+            )
+
+    def __call__(self, *, features: Array) -> dict[str, Any]:
+        """Return the neighbours."""
+        if len(features) <= max(self.exact, 2 * self.k, _CELL) or self.recall == 1:
+            return {**Knn(self.k, self.metric)(features=features), "recall": 1.0}
+        random = np.random.default_rng(self.seed or 0)
+        points = prepared(features, self.metric)
+        centred = points - points.mean(axis=0)
+        leading = _leading(centred, self.components, random)
+        cells = _Cells.of(leading, random)
+        plan = _planned(centred, leading, cells, self.k, self.recall, random)
+        if plan is None:
+            del centred, leading
+            return {**Knn(self.k, self.metric)(features=features), "recall": 1.0}
+        index = _candidates(centred, leading, cells, plan)
+        del centred, leading
+        neighbours, squared = _decided(points, index, self.k)
+        distances = np.sqrt(squared) if self.metric == "euclidean" else squared / 2
+        return {
+            "neighbours": neighbours.astype(np.int32),
+            "distances": distances.astype(np.float32),
+            "recall": plan.recall,
+        }
 
 
-def _without_self(index: Array, distances: Array, k: int) -> dict[str, Array]:
-    """Drop each sample from its own list, or the last entry where it is not there."""
-    own = index == np.arange(len(index))[:, None]
-    own[~own.any(axis=1), -1] = True
-    first = own.argmax(axis=1)
-    kept = np.arange(index.shape[1])[None] != first[:, None]
-    return {
-        "neighbours": index[kept].reshape(-1, k).astype(np.int32),
-        "distances": distances[kept].reshape(-1, k).astype(np.float32),
-    }
+class _Cells(NamedTuple):
+    """A partition. member: (n,) cell of every point; nearness: (c, c) rank of cell b as seen by a."""
+
+    member: Array
+    size: Array
+    nearness: Array
+
+    @classmethod
+    def of(cls, leading: Array, random: np.random.Generator) -> _Cells:
+        """Partition by k-means on a sample; a cell is nearest to itself."""
+        count = max(2, len(leading) // _CELL)
+        fitted = leading[random.permutation(len(leading))[: max(_FITTED, 40 * count)]]
+        seed = int(random.integers(2**31))
+        model = MiniBatchKMeans(count, n_init=1, batch_size=_FITTED, max_iter=30, random_state=seed).fit(
+            fitted
+        )
+        centres, member = np.unique(model.predict(leading), return_inverse=True)
+        centre = model.cluster_centers_[centres]
+        apart = np.square(centre).sum(axis=1) - 2 * centre @ centre.T
+        np.fill_diagonal(apart, -np.inf)
+        nearness = apart.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+        return cls(member, np.bincount(member), nearness)
+
+    def near(self, reach: int) -> NDArray[np.bool_]:
+        """Return which pairs of cells are compared: (c, c), symmetric."""
+        seen = self.nearness < reach
+        return np.asarray(seen | seen.T)
+
+    def least(self, count: int) -> int:
+        """Return the smallest reach that compares every point with `count` others or more."""
+        by_nearness = np.argsort(self.nearness, axis=1)
+        enough = np.cumsum(self.size[by_nearness], axis=1) > count
+        return int(enough.argmax(axis=1).max()) + 1
+
+
+class _Plan(NamedTuple):
+    """How candidates are found: by leading components or by all features, how many, how far."""
+
+    by_leading: bool
+    count: int
+    reach: int
+    recall: float
+
+
+def _leading(centred: Array, components: int, random: np.random.Generator) -> Array:
+    """Return the scores of a sample's leading principal components, (n, <= components) float32."""
+    sample = centred[np.sort(random.permutation(len(centred))[:_FITTED])]
+    wanted = min(components, *sample.shape)
+    seed = int(random.integers(2**31))
+    basis = randomized_svd(sample, wanted, n_iter=2, random_state=seed)[2]
+    return np.ascontiguousarray(centred @ basis.T.astype(np.float32))
+
+
+def _planned(
+    centred: Array, leading: Array, cells: _Cells, k: int, recall: float, random: np.random.Generator
+) -> _Plan | None:
+    """Choose the cheapest plan whose recall on a sample, less two standard errors, is enough.
+
+    None where comparing all costs no more. Comparing two points costs what it reads, and what it takes to
+    keep the nearest.
+    """
+    sample = np.sort(random.permutation(len(centred))[:_SAMPLE])
+    truth = _closest(centred, sample, k)
+    seen = np.minimum(
+        cells.nearness[cells.member[sample][:, None], cells.member[truth]],
+        cells.nearness[cells.member[truth], cells.member[sample][:, None]],
+    )
+    wide, everywhere = 4 * k + _SPARE, np.ones(truth.shape, dtype=bool)
+    among = _closest(leading, sample, min(wide, len(leading) - 1))
+    selected = (truth[:, :, None] == among[:, None, :]).any(axis=2)
+    plans = []
+    for by_leading, count, kept in ((True, wide, selected), (False, k + _SPARE, everywhere)):
+        reach, reached = _reach(seen, kept, recall, cells.least(count))
+        if reach:
+            compared = float(cells.size @ cells.near(reach) @ cells.size) / len(centred) ** 2
+            dimensions = leading.shape[1] if by_leading else centred.shape[1]
+            plans.append((compared * (dimensions + 64), _Plan(by_leading, count, reach, reached)))
+    cost, plan = min(plans, default=(np.inf, None), key=lambda found: found[0])
+    return plan if cost < 0.9 * (centred.shape[1] + 64) else None
+
+
+def _reach(seen: Array, kept: NDArray[np.bool_], recall: float, least: int) -> tuple[int, float]:
+    """Return the smallest reach with enough recall, and that recall; reach 0 where none has."""
+    for reach in range(least, int(seen.max()) + 2):
+        found = (kept & (seen < reach)).mean(axis=1)
+        error = float(found.std()) / np.sqrt(len(found))
+        if found.mean() - 2 * error >= recall:
+            return reach, float(found.mean())
+    return 0, 0.0
+
+
+def _closest(points: Array, rows: Array, count: int) -> Array:
+    """Return the indices of about the `count` nearest others of some points, (rows, count)."""
+    norms = np.einsum("ij,ij->i", points, points)
+    found = []
+    for start in range(0, len(rows), 64):
+        block = rows[start : start + 64]
+        squared = norms - 2 * (points[block] @ points.T)
+        squared[np.arange(len(block)), block] = np.inf
+        found.append(np.argpartition(squared, count - 1, axis=1)[:, :count])
+    return np.concatenate(found)
+
+
+def _candidates(centred: Array, leading: Array, cells: _Cells, plan: _Plan) -> Array:
+    """Return the candidates of every point, (n, count) indices, -1 where there are fewer."""
+    order = np.argsort(cells.member, kind="stable")
+    chosen = (leading if plan.by_leading else centred)[order]
+    ends = np.cumsum(cells.size)
+    tiles, cell = [], []
+    for number, (start, end) in enumerate(zip(ends - cells.size, ends, strict=True)):
+        tiles += [slice(s, min(s + _TILE, end)) for s in range(start, end, _TILE)]
+        cell += [number] * (len(tiles) - len(cell))
+    near = cells.near(plan.reach)
+    pairs = ((a, b) for a in range(len(tiles)) for b in range(a, len(tiles)) if near[cell[a], cell[b]])
+    norms = np.einsum("ij,ij->i", chosen, chosen)
+    found = nearest_in_tiles(chosen, norms, plan.count, tiles, pairs)[1]
+    index = np.empty_like(found)
+    index[order] = np.where(found < 0, -1, order[found])
+    return index
+
+
+def _decided(points: Array, index: Array, k: int) -> tuple[Array, Array]:
+    """Return the k nearest of each point's candidates and their squared distances, (n, k), ties by index."""
+    index = np.sort(index, axis=1)
+    row = np.repeat(np.arange(len(index)), index.shape[1])
+    squared = pair_distances(points, row, np.maximum(index, 0).ravel()).reshape(index.shape)
+    squared[index < 0] = np.inf
+    nearest = np.argsort(squared, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(index, nearest, axis=1), np.take_along_axis(squared, nearest, axis=1)
 
 
 @hookimpl
 def provide_processors() -> list[ProcessorSpec]:
     """Offer approximate neighbours."""
-    return [ProcessorSpec("approximate-knn", ApproximateKnn, cite="dong2011")]
+    return [ProcessorSpec("approximate-knn", ApproximateKnn)]

@@ -9,6 +9,7 @@ these, ties broken by index, are the answer. Memory: O(n·k + tile²), never n²
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from typing import Any, ClassVar, Literal, final, get_args
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._tiles import nearest_in_tiles
 
 Array = NDArray[Any]
 Metric = Literal["euclidean", "cosine", "correlation"]
@@ -53,7 +55,7 @@ class Knn(Processor):
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Find the neighbours tile by tile."""
-        points = _prepare(features, self.metric)
+        points = prepared(features, self.metric)
         k = max(0, min(self.k, len(points) - 1))
         if k == 0:
             none = np.zeros((len(points), 0))
@@ -67,7 +69,7 @@ class Knn(Processor):
         return {"neighbours": neighbours.astype(np.int32), "distances": distances.astype(np.float32)}
 
 
-def _prepare(features: Array, metric: Metric) -> Array:
+def prepared(features: Array, metric: Metric) -> Array:
     """Return contiguous float32 points whose squared Euclidean distance has the order of `metric`."""
     if features.ndim != 2:
         raise RequestError(f"knn: features have shape {features.shape}, expected (N, D)")
@@ -104,7 +106,9 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     centred = points - points.mean(axis=0)  # the same distances with less cancellation, for selection only
     norms = np.einsum("ij,ij->i", centred, centred)
     margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
-    approximate, index = _select(centred, norms, min(n - 1, k + _SPARE))
+    tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
+    pairs = combinations_with_replacement(range(len(tiles)), 2)
+    approximate, index = nearest_in_tiles(centred, norms, min(n - 1, k + _SPARE), tiles, pairs)
     limit = np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin
     row, column = np.nonzero(approximate <= limit[:, None])
     column = index[row, column]
@@ -113,43 +117,9 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
         extra_row, extra_column = _within(centred, norms, crowded, limit)
         other = ~np.isin(row, crowded)
         row, column = np.concatenate([row[other], extra_row]), np.concatenate([column[other], extra_column])
-    squared = _pair_distances(points, row, column)
+    squared = pair_distances(points, row, column)
     order = np.lexsort((column, squared, row))
     return row[order], column[order], squared[order]
-
-
-def _select(points: Array, norms: Array, count: int) -> tuple[Array, Array]:
-    """Return approximate squared distances, less the own norm, and indices of about the nearest, (n, count).
-
-    Tile by tile of the symmetric distance matrix, each computed once and used for its rows and its columns.
-    """
-    n = len(points)
-    values = np.full((n, count), np.inf, np.float32)
-    index = np.full((n, count), -1, np.int32)
-    tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
-    for number, rows in enumerate(tiles):
-        for columns in tiles[number:]:
-            product = points[rows] @ points[columns].T
-            if rows == columns:
-                np.fill_diagonal(product, -np.inf)
-            else:
-                _merge(values[columns], index[columns], norms[rows] - 2 * product.T, rows.start)
-            _merge(values[rows], index[rows], norms[columns] - 2 * product, columns.start)
-    return values, index
-
-
-def _merge(values: Array, index: Array, found: Array, start: int) -> None:
-    """Keep, in place, the smallest of what each row has and what was found in columns `start` onwards."""
-    count = values.shape[1]
-    if found.shape[1] > count:
-        best = np.argpartition(found, count - 1, axis=1)[:, :count]
-        found = np.take_along_axis(found, best, axis=1)
-    else:
-        best = np.broadcast_to(np.arange(found.shape[1]), found.shape)
-    both = np.concatenate([values, found], axis=1)
-    either = np.concatenate([index, best + start], axis=1)
-    kept = np.argpartition(both, count - 1, axis=1)[:, :count]
-    values[:], index[:] = np.take_along_axis(both, kept, axis=1), np.take_along_axis(either, kept, axis=1)
 
 
 def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Array, Array]:
@@ -164,7 +134,7 @@ def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Arr
     return np.concatenate([row for row, _ in pairs]), np.concatenate([column for _, column in pairs])
 
 
-def _pair_distances(points: Array, left: Array, right: Array) -> Array:
+def pair_distances(points: Array, left: Array, right: Array) -> Array:
     """Return |x_l - x_r|² of index pairs from the coordinates, (p,) float64, in cache-sized chunks."""
     squared = np.empty(len(left))
     step = max(1, _PAIR_BYTES // (4 * points.shape[1]))

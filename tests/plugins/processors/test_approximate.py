@@ -1,0 +1,90 @@
+"""Approximate neighbours: the recall that was asked for, measured against the exact ones."""
+
+import numpy as np
+import pytest
+
+from backlight.core.errors import RequestError
+from backlight.plugins.processors.approximate import ApproximateKnn
+from backlight.plugins.processors.neighbours import Knn
+
+
+def clustered(n=4000, d=64, rank=None, seed=0):
+    random = np.random.default_rng(seed)
+    centres = 4 * random.normal(size=(6, d))
+    if rank is None:
+        spread = random.normal(size=(n, d))
+    else:
+        spread = random.normal(size=(n, rank)) @ random.normal(size=(rank, d)) + 0.05 * random.normal(
+            size=(n, d)
+        )
+    return (centres[random.integers(6, size=n)] + spread).astype(np.float32)
+
+
+def recall(found, exact):
+    shared = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+    return np.mean(shared) / exact.shape[1]
+
+
+@pytest.mark.parametrize("wanted", [0.8, 0.95])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("points", [clustered(), clustered(rank=6), clustered(rank=6, seed=1)])
+def test_recall_is_what_was_asked_for_and_what_is_said(points, metric, wanted):
+    step = ApproximateKnn(10, metric, recall=wanted, components=16, exact=0, seed=0)
+    found = step(features=points)
+    true = recall(found["neighbours"], Knn(10, metric)(features=points)["neighbours"])
+    assert true >= wanted
+    assert abs(true - found["recall"]) < 0.03
+
+
+def test_distances_are_exact_sorted_and_never_to_oneself():
+    points = clustered(rank=6)
+    found = ApproximateKnn(10, components=16, exact=0)(features=points)
+    index, distances = found["neighbours"], found["distances"]
+    wide = points.astype(np.float64)
+    assert np.allclose(distances, np.linalg.norm(wide[index] - wide[:, None], axis=2), rtol=1e-4)
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert not (index == np.arange(len(points))[:, None]).any()
+    assert all(len(set(row)) == 10 for row in index.tolist())
+
+
+def test_fewer_pairs_than_all_are_compared(monkeypatch):
+    from backlight.plugins.processors import approximate
+
+    compared = []
+
+    def counting(points, norms, count, tiles, pairs):
+        pairs = list(pairs)
+        size = [tile.stop - tile.start for tile in tiles]
+        compared.append(sum(size[a] * size[b] * (1 if a == b else 2) for a, b in pairs) / len(points) ** 2)
+        return found(points, norms, count, tiles, pairs)
+
+    found = approximate.nearest_in_tiles
+    monkeypatch.setattr(approximate, "nearest_in_tiles", counting)
+    ApproximateKnn(10, exact=0)(features=clustered())
+    assert len(compared) == 1
+    assert compared[0] < 0.4  # six clusters: a sixth would do, were they the cells
+
+
+def test_structureless_data_is_compared_in_full():
+    points = np.random.default_rng(0).normal(size=(2000, 200)).astype(np.float32)
+    found = ApproximateKnn(5, components=8, exact=0)(features=points)
+    assert found["recall"] == 1
+    assert np.array_equal(found["neighbours"], Knn(5)(features=points)["neighbours"])
+
+
+def test_duplicates_are_neighbours_of_each_other():
+    points = np.repeat(clustered(n=500), 4, axis=0)
+    found = ApproximateKnn(3, exact=0)(features=points)
+    assert (found["distances"] == 0).all()
+    assert (found["neighbours"] // 4 == np.arange(2000)[:, None] // 4).all()
+
+
+def test_equal_seeds_give_equal_neighbours():
+    one, other = (ApproximateKnn(10, exact=0, seed=3)(features=clustered()) for _ in range(2))
+    assert np.array_equal(one["neighbours"], other["neighbours"])
+
+
+@pytest.mark.parametrize("wrong", [{"recall": 0.0}, {"recall": 1.1}, {"k": 0}, {"metric": "hamming"}])
+def test_what_makes_no_sense_is_refused(wrong):
+    with pytest.raises(RequestError):
+        ApproximateKnn(**wrong)
