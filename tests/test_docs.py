@@ -71,8 +71,8 @@ def test_every_command_and_option_that_a_page_shows_exists(page):
 
 def test_every_page_is_in_the_navigation():
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    for page in (ROOT / "docs").rglob("*.md"):
-        assert page.relative_to(ROOT / "docs").as_posix() in text
+    for page in (*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.ipynb")):
+        assert page.relative_to(ROOT / "docs").with_suffix(".md").as_posix() in text
 
 
 def test_every_kind_has_a_generated_page():
