@@ -1,5 +1,8 @@
 """Colour maps and heatmaps against the published formulas, and for inputs that must not break them."""
 
+import io
+
+import matplotlib.colors  # noqa: F401  # takes longer than hypothesis allows an example to
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,7 +18,9 @@ from backlight.core.heatmap import (
     heatmap,
     normalised,
     overlay,
+    recolour,
     rgb_heatmap,
+    scaled,
 )
 
 HEX = "0123456789abcdefABCDEF"
@@ -25,6 +30,25 @@ finite = hnp.arrays(
     st.tuples(st.integers(1, 3), st.integers(4, 7), st.integers(4, 7)),
     elements=st.floats(width=32),
 )
+
+
+@st.composite
+def written_maps(draw):
+    """Maps in the mini language with random indices, of 2 to 6 colours."""
+    nodes = draw(
+        st.lists(st.tuples(st.integers(0, 255), colours), min_size=2, max_size=6, unique_by=lambda n: n[0])
+    )
+    return ",".join(f"{index:02x}:{colour}" for index, colour in sorted(nodes))
+
+
+maps = st.one_of(st.sampled_from(sorted(COLOUR_MAPS)), written_maps())
+
+
+def saved(image):
+    """Write an image as PNG and read it again."""
+    file = io.BytesIO()
+    image.save(file, "PNG", optimize=True)
+    return Image.open(io.BytesIO(file.getvalue()))
 
 
 def fire_red(r):
@@ -145,3 +169,67 @@ def test_overlay_is_the_grey_input_where_nothing_is_relevant():
     assert shown[2, 3, 0] > 220
     assert (shown[0] == grey[0][:, None]).all()
     assert overlay(np.ones((3, 3)), picture).shape == picture.shape
+
+
+@given(finite, maps, maps, st.floats(0.25, 8))
+def test_a_saved_heatmap_is_recoloured_as_if_it_had_been_made_so(values, first, second, level):
+    again = recolour(saved(heatmap(values, first)), second, level)
+    expected = heatmap(values, second, level)
+    assert (np.asarray(again.convert("RGB")) == np.asarray(expected.convert("RGB"))).all()
+
+
+@given(finite, maps, maps)
+def test_recolouring_is_off_by_a_256th_of_the_scale_at_most(values, first, second):
+    """Between two neighbours on the scale a colour changes by no more than the map's steepest slope."""
+    again = np.asarray(recolour(saved(heatmap(values, first)), second).convert("RGB")).astype(float)
+    exact = rgb_heatmap(values, second).astype(float)
+    mapped = colour_map(second)
+    slope = np.abs(np.diff(np.array(mapped.colours), axis=0)).max(1) / np.diff(mapped.positions)
+    assert np.abs(again - exact).max() <= slope.max() / 256 + 1
+
+
+def test_a_picture_without_palette_cannot_be_recoloured():
+    with pytest.raises(RequestError, match="no palette but mode RGB"):
+        recolour(heatmap(np.ones((4, 4))).convert("RGB"), "bwr")
+
+
+@given(finite, maps)
+def test_matplotlib_shows_the_same_colours(values, name):
+    mapped = colour_map(name).matplotlib("of ours")
+    shown = mapped(normalised(channel_sum(values)), bytes=True)[..., :3].astype(int)
+    expected = np.asarray(heatmap(values, name).convert("RGB")).astype(int)
+    assert mapped.name == "of ours"
+    assert np.abs(shown - expected).max() <= 1  # matplotlib truncates where Pillow has whole numbers
+
+
+def test_scalings_reach_the_palette():
+    values = np.array([[-4.0, -1.0, 0.0, 1.0, 2.0]])
+    for scaling, reference, expected in [
+        ("image", None, [0, 96, 128, 160, 192]),
+        ("shared", 8.0, [64, 112, 128, 144, 160]),
+        ("gamma", None, [0, 64, 128, 192, 218]),  # 128 + 128 * sqrt(2/4) = 218.5
+        ("positive", None, [128, 128, 128, 192, 255]),
+        ("negative", None, [0, 96, 128, 128, 128]),
+    ]:
+        index = np.asarray(heatmap(values, scaling=scaling, reference=reference))[0].tolist()
+        assert index == expected, scaling
+        assert scaled(values, scaling, reference)[0] == pytest.approx(np.array(expected) / 256, abs=1 / 256)
+
+
+@pytest.mark.parametrize("level", [0, -1, float("nan"), float("inf")])
+def test_a_level_that_shows_nothing_is_refused(level):
+    for draw in (heatmap, rgb_heatmap):
+        with pytest.raises(RequestError, match="level is"):
+            draw(np.ones((4, 4)), level=level)
+
+
+def test_one_sign_cannot_lie_off_the_middle():
+    with pytest.raises(RequestError, match="symmetric"):
+        heatmap(np.ones((4, 4)), symmetric=False, scaling="positive")
+
+
+def test_level_means_the_same_with_and_without_a_palette():
+    values = np.linspace(-1, 1, 255 * 4).reshape(4, -1)
+    palette = np.asarray(heatmap(values, "bwr", level=3.0).convert("RGB")).astype(int)
+    exact = rgb_heatmap(values, "bwr", level=3.0).astype(int)
+    assert np.abs(palette - exact).max() <= 3 * 255 / 128 + 1

@@ -18,7 +18,9 @@ from backlight.core.store import displayable
 LAYOUTS = ("beside", "overlay", "heatmap")
 """What is shown of a sample: the picture beside its heatmaps, heatmaps over the picture, heatmaps alone."""
 
-_GAP, _LARGEST = 8, 1 << 15
+_GAP = 8
+_LARGEST = 1 << 27
+"""Pixels of all pictures of a grid together; 400 MB of memory."""
 
 
 @final
@@ -88,15 +90,19 @@ def grid(
         raise RequestError("there is nothing to show: a grid needs at least one picture")
     if side < 16:
         raise RequestError(f"pictures of {side} pixels cannot be seen, expected 16 or more")
+    across = max(len(row) for row in tiles)
+    if across * len(tiles) * side**2 > _LARGEST:
+        raise RequestError(
+            f"{len(tiles)} x {across} pictures of {side} pixels are too many for one grid; "
+            "show fewer, or smaller ones"
+        )
     written = [*rows, *columns, *(tile.caption for row in tiles for tile in row)]
     letters = Lettering(max(11, side // 16), written)
     margin = _margin(letters, rows, side)
     strips = [_strip(row, side, letters) for row in tiles]
     head = [letters.lines(text, side) for text in columns]
-    width = margin + max(strip.width for strip in strips) + _GAP
+    width = margin + across * (side + _GAP) + _GAP
     height = _GAP + _band(letters, head) + sum(strip.height + _GAP for strip in strips)
-    if max(width, height) > _LARGEST:
-        raise RequestError(f"the grid would be {width} x {height} pixels; show less, or smaller pictures")
     canvas = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(canvas)
     for column, lines in enumerate(head):
