@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backlight.app.explorer.factory import make_app
 from backlight.app.explorer.server import Server, new_token
+from backlight.core.live import Live, load_live
 from backlight.core.project import Project, open_project
 from backlight.core.table import rows
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Explorer", "explore", "make_app", "serve"]
 
@@ -24,17 +29,21 @@ class Explorer:
     url: where to look at it. indices: dataset indices of the most recent selection.
     """
 
-    def __init__(self, project: Project, host: str, port: int) -> None:
+    def __init__(self, project: Project, host: str, port: int, live: Live | None = None) -> None:
         self.project = project
         self.indices: list[int] = []
         self._place: tuple[str | None, ...] = (None, None, None)
         token = new_token(host)
-        app = make_app([project], token=token, on_selection=self._select)
+        models = {} if live is None else {project.name: live}
+        app = make_app([project], token=token, on_selection=self._select, live=models)
         self.server = Server(app.server, host, port, token)
         self.url = self.server.url
+        # Threads that still read HDF5 files while the interpreter goes down crash it.
+        atexit.register(self.close)
 
     def close(self) -> None:
-        """Stop the server; the project stays open."""
+        """Stop the server and wait for the answers under way; the project stays open."""
+        atexit.unregister(self.close)
         self.server.close()
 
     @property
@@ -67,14 +76,22 @@ class Explorer:
 
 
 def explore(
-    project: Project | str | Path, *, host: str = "127.0.0.1", port: int = 0, open_browser: bool = False
+    project: Project | str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    open_browser: bool = False,
+    model: nn.Module | str | None = None,
+    **settings: Any,
 ) -> Explorer:
     """Serve the explorer of a project or run directory in the background.
 
     host: any address but a loopback one needs the token in the printed link. port: 0 picks a free one.
+    model: explains single pictures on the page; the model itself, or its name with `settings` as in run.toml.
     """
     opened = project if isinstance(project, Project) else open_project(project)
-    explorer = Explorer(opened, host, port)
+    live = None if model is None else load_live(opened, model, **settings)
+    explorer = Explorer(opened, host, port, live)
     explorer.server.start()
     if open_browser:
         explorer.server.open_browser()
@@ -89,16 +106,20 @@ def serve(
     open_browser: bool,
     roots: Sequence[Path] = (),
     announce: Any = print,
+    live: Mapping[str, Any] | None = None,
 ) -> None:
     """Serve the explorer of some run directories in this thread until interrupted.
 
     roots: further folders that projects may read from.
     announce: called with the address once the server listens.
+    live: the model that explains single pictures, keys as in run.toml; {} leaves all of it to the run's own
+    run.toml, None explains nothing.
     """
     with contextlib.ExitStack() as stack:
         projects = [stack.enter_context(open_project(path, roots)) for path in paths]
         token = new_token(host)
-        server = Server(make_app(projects, token=token).server, host, port, token)
+        models = {} if live is None else {project.name: load_live(project, **live) for project in projects}
+        server = Server(make_app(projects, token=token, live=models).server, host, port, token)
         announce(server.url)
         if open_browser:
             server.open_browser()

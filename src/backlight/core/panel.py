@@ -2,7 +2,8 @@
 
 What the shared stores hold (None until something is chosen):
 
-project, analysis, clustering: a name. category: a category id.
+project, analysis, clustering: a name. category: a category id. A clustering that is written once more, unchanged,
+means that its clusters were renamed, merged or hidden: whatever shows clusters shows them anew.
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import base64
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args
 from urllib.parse import quote, urlencode
 
@@ -25,6 +26,7 @@ from backlight.core.errors import RequestError, unknown
 from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 
 if TYPE_CHECKING:
+    from backlight.core.live import Live
     from backlight.core.project import Category, Project
 
 Store = Literal[
@@ -78,10 +80,12 @@ class PanelContext:
 
     name: the panel's public name; every component id the panel makes comes from `id` or `item`.
     projects: by name, opened read-only.
+    live: models that explain single pictures, by the project's name; empty unless the explorer was given some.
     """
 
     name: str
     projects: dict[str, Project]
+    live: Mapping[str, Live] = field(default_factory=dict)
 
     def id(self, part: str) -> str:
         """Return the component id of one part of this panel."""

@@ -350,6 +350,11 @@ class Category:
         return dict(self._group.attrs)
 
     @property
+    def provenance(self) -> dict[str, Any]:
+        """What the analysis file says about how it came to be (pipeline, seed, by, …)."""
+        return dict(self._group.file.attrs)
+
+    @property
     def suspicious(self) -> tuple[str, int] | None:
         """Clustering and cluster that the analysis names as the one to look at, or None."""
         clustering, cluster = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,8 +27,27 @@ import click
     help="Further folder that the projects may read from, besides their own.",
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-def command(runs: tuple[Path, ...], host: str, port: int, roots: tuple[Path, ...], no_browser: bool) -> None:
-    """Explore the findings of one or more RUN directories or ViRelAy project files."""
+@click.option("--model", help="Explain single pictures on the page with this model, named as in run.toml.")
+@click.option("--weights", help="Of the model: a .safetensors file or a checkpoint of tensors.")
+@click.option("--classes", type=click.IntRange(1), help="Number of the model's outputs.")
+@click.option("--device", help="Where the model runs, e.g. cuda.")
+@click.option("--live", is_flag=True, help="The same with the model that the run's run.toml names.")
+def command(
+    runs: tuple[Path, ...],
+    host: str,
+    port: int,
+    roots: tuple[Path, ...],
+    no_browser: bool,
+    live: bool,
+    **model: Any,
+) -> None:
+    """Explore the findings of one or more RUN directories or ViRelAy project files.
+
+    --model and --live run the code that the model's name leads to.
+    """
+    given = {name: value for name, value in model.items() if value is not None}
+    if given and not (live or "model" in given):
+        raise click.UsageError(f"--{next(iter(given))} needs --model or --live")
     from backlight.app.web import serve
 
     serve(
@@ -36,5 +56,6 @@ def command(runs: tuple[Path, ...], host: str, port: int, roots: tuple[Path, ...
         port=port,
         roots=roots,
         open_browser=not no_browser,
+        live=given if live or given else None,
         announce=lambda url: click.echo(f"Explorer at {url}  (Ctrl-C to stop)"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
+from backlight.core.live import Live
 from backlight.core.panel import PanelContext, selected
 from backlight.core.project import Project
 from backlight.core.registry import registry
@@ -39,11 +40,13 @@ def make_app(
     *,
     token: str | None = None,
     on_selection: OnSelection | None = None,
+    live: Mapping[str, Live] | None = None,
 ) -> Dash:
     """Return the explorer of `projects`.
 
     panels: descriptors of the panels to show; every installed one when not given.
     token: what visitors must bring; None for a loopback address. on_selection: told about each new selection.
+    live: models that explain single pictures, by the name of their project.
     """
     opened = _by_name(projects)
     app = Dash(
@@ -60,7 +63,8 @@ def make_app(
     app.server.register_blueprint(image_routes(opened))
     found = _installed() if panels is None else list(panels)
     cards = [
-        item if isinstance(item, Card) else _card(app, item, opened) for item in sorted(found, key=_place)
+        item if isinstance(item, Card) else _card(app, item, opened, live or {})
+        for item in sorted(found, key=_place)
     ]
     entries, problems = catalogue(projects)
     app.layout = page(cards, entries, problems)
@@ -108,9 +112,9 @@ def _place(item: PanelSpec | Card) -> tuple[str, int, str]:
     return (item.slot, item.order if isinstance(item, PanelSpec) else 1000, item.name)
 
 
-def _card(app: Dash, spec: PanelSpec, projects: dict[str, Project]) -> Card:
+def _card(app: Dash, spec: PanelSpec, projects: dict[str, Project], live: Mapping[str, Live]) -> Card:
     """Build one panel; any failure leaves nothing behind but the reason."""
-    context = PanelContext(spec.name, projects)
+    context = PanelContext(spec.name, projects, live)
     guard = Guard(context)
     try:
         if spec.name in RESERVED:

@@ -7,12 +7,17 @@ import secrets
 import socket
 import threading
 import webbrowser
+from typing import Any
 
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wsgi import ClosingIterator
 
 from backlight.app.explorer.access import is_loopback
 from backlight.core.errors import RequestError
+
+PATIENCE = 10.0
+"""Seconds that closing waits for answers under way."""
 
 
 class _QuietHandler(WSGIRequestHandler):
@@ -29,16 +34,51 @@ def new_token(host: str) -> str | None:
     return None if is_loopback(host) else secrets.token_urlsafe(24)
 
 
+class _Working:
+    """A WSGI application that knows how many of its answers are under way, and refuses more when it closes.
+
+    The threads that answer are daemons, which nothing waits for; while one of them reads an HDF5 file, that
+    file must not be closed nor the interpreter end.
+    """
+
+    def __init__(self, application: Flask) -> None:
+        self._application, self._open, self._answers = application, True, 0
+        self._changed = threading.Condition()
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        with self._changed:
+            if not self._open:
+                return Response("The explorer is closing.", 503)(environ, start_response)
+            self._answers += 1
+        try:
+            return ClosingIterator(self._application(environ, start_response), self._done)
+        except BaseException:
+            self._done()
+            raise
+
+    def close(self, patience: float = PATIENCE) -> None:
+        """Refuse new requests, and wait for the answers under way."""
+        with self._changed:
+            self._open = False
+            self._changed.wait_for(lambda: not self._answers, patience)
+
+    def _done(self) -> None:
+        with self._changed:
+            self._answers -= 1
+            self._changed.notify_all()
+
+
 class Server:
     """Serves a Flask application on one address until `close`."""
 
     def __init__(self, application: Flask, host: str, port: int, token: str | None = None) -> None:
         listener = _bind(host, port)
+        self._working = _Working(application)
         with listener:
             self._server: BaseWSGIServer = make_server(
                 host,
                 listener.getsockname()[1],
-                application,
+                self._working,  # type: ignore[arg-type]
                 threaded=True,
                 request_handler=_QuietHandler,
                 fd=listener.fileno(),
@@ -53,7 +93,7 @@ class Server:
         """Serve in this thread until interrupted."""
         with contextlib.suppress(KeyboardInterrupt):
             self._server.serve_forever()
-        self._server.server_close()
+        self.close()
 
     def start(self) -> None:
         """Serve in a background thread."""
@@ -68,11 +108,12 @@ class Server:
             webbrowser.open(self.url)
 
     def close(self) -> None:
-        """Stop serving; can be called twice."""
+        """Stop serving when the answers under way are given; can be called twice."""
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
             self._thread = None
+        self._working.close()
         self._server.server_close()
 
 

@@ -1,0 +1,283 @@
+"""A model beside a project: explains single pictures while people look at what the run found.
+
+One explanation at a time in a process; whoever asks meanwhile waits. Nothing about a picture is kept.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backlight.core.errors import BacklightError, FormatError, PluginError, RequestError, unknown
+from backlight.core.registry import registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from backlight.core.composite import Composite
+    from backlight.core.explainer import Explainer
+    from backlight.core.project import Project
+    from backlight.core.sources.preprocessing import Preprocessing
+
+RUN = "run"
+"""Name of the composite and of the method that the run was made with."""
+
+NONE = "none"
+UPLOAD_BYTES = 16 << 20
+UPLOAD_PIXELS = 50_000_000
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+PATIENCE = 120.0
+"""Seconds to wait for somebody else's explanation."""
+
+KEPT = 4
+_ONE = threading.Lock()
+
+
+@final
+@dataclass(frozen=True)
+class Question:
+    """How a picture is to be explained: composite and method by name, and a class, None for the predicted."""
+
+    composite: str = RUN
+    method: str = RUN
+    target: int | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Answer:
+    """The explanation of one picture.
+
+    picture: (H, W, 3) uint8, as the model saw it. relevance: (C, H, W) float32. output: (classes,) float32.
+    """
+
+    picture: NDArray[np.uint8]
+    relevance: NDArray[np.float32]
+    output: NDArray[np.float32]
+    target: int
+    seconds: float
+
+
+class Live:
+    """A model with the preprocessing, composite and method of a project's run.
+
+    same_weights: whether its weights are those of the run; None where the run did not record them.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        preprocessing: Preprocessing,
+        *,
+        composite: Composite | None = None,
+        method: str = "gradient",
+        parameters: Mapping[str, Any] | None = None,
+        canonizers: Any = "auto",
+        same_weights: bool | None = None,
+    ) -> None:
+        self.model, self.preprocessing = model, preprocessing
+        self.composite, self.canonizers = composite, canonizers
+        self.method, self.parameters = method, dict(parameters or {})
+        self.same_weights = same_weights
+        self._explainers: OrderedDict[tuple[str, str], Explainer] = OrderedDict()
+
+    @property
+    def composites(self) -> list[str]:
+        """Names that a question may give as composite."""
+        return [RUN, NONE, *registry().names("composite")]
+
+    @property
+    def methods(self) -> list[str]:
+        """Names that a question may give as method."""
+        return [RUN, *attribution_methods()]
+
+    @property
+    def recipe(self) -> tuple[str, str]:
+        """Names of the composite and the method that `RUN` stands for."""
+        return (self.composite.name if self.composite else NONE), self.method
+
+    def explain(self, picture: NDArray[np.uint8], question: Question) -> Answer:
+        """Explain one picture (H, W, 3); raise BacklightError with a sentence when that cannot be done."""
+        if question.composite not in self.composites:
+            raise RequestError(unknown("composite", question.composite, self.composites))
+        if question.method not in self.methods:
+            raise RequestError(unknown("method", question.method, self.methods))
+        if not _ONE.acquire(timeout=PATIENCE):
+            raise BacklightError("other pictures are being explained; try again in a minute")
+        try:
+            return self._explain(self.preprocessing.fit(picture), question)
+        except BacklightError:
+            raise
+        except Exception as error:  # the model's own code can raise anything
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise BacklightError(f"the model cannot explain this picture: {lines[0]}") from error
+        finally:
+            _ONE.release()
+
+    def _explain(self, picture: NDArray[np.uint8], question: Question) -> Answer:
+        import torch
+
+        start = time.perf_counter()
+        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        inputs = self.preprocessing.inputs(picture[None]).to(device)
+        target = None if question.target is None else torch.tensor([question.target], device=device)
+        found = self._explainer(question).explain(inputs, target)
+        return Answer(
+            picture,
+            found.relevance[0].float().cpu().numpy(),
+            found.output[0].float().cpu().numpy(),
+            int(found.target[0]),
+            time.perf_counter() - start,
+        )
+
+    def _explainer(self, question: Question) -> Explainer:
+        """Return the explainer of a recipe; the latest few keep the weights they derived."""
+        from backlight.core.explainer import Explainer
+        from backlight.core.run.preparing import chosen_composite
+
+        key = (question.composite, question.method)
+        if key not in self._explainers:
+            chosen = (
+                self.composite
+                if question.composite == RUN
+                else chosen_composite(question.composite, self.preprocessing)
+            )
+            method, parameters = (
+                (self.method, self.parameters) if question.method == RUN else (question.method, {})
+            )
+            self._explainers[key] = Explainer(
+                self.model, composite=chosen, method=method, canonizers=self.canonizers, **parameters
+            )
+        self._explainers.move_to_end(key)
+        while len(self._explainers) > KEPT:
+            self._explainers.popitem(last=False)
+        return self._explainers[key]
+
+
+def load_live(project: Project, model: nn.Module | str | None = None, **given: Any) -> Live:
+    """Return the model beside a project, with the settings of its run.
+
+    model: the model itself, or how run.toml would name it. given: more keys of run.toml by field name, such as
+    weights, classes, device; what is left open comes from the run's own run.toml. Raises RequestError where
+    nothing names a model. Loading a model named `file.py:factory` runs that file.
+    """
+    from backlight.core.composite import composite as read_composite
+    from backlight.core.run.identity import read_identity
+    from backlight.core.run.layout import CONFIG_FILE, RUN_FILE
+    from backlight.core.run.preparing import (
+        build_model,
+        chosen_canonizers,
+        chosen_composite,
+        preprocessing,
+    )
+    from backlight.core.run_config import build_config, read_config
+    from backlight.core.sources.models import weights_digest
+
+    recorded = read_identity(project.root) if (project.root / RUN_FILE).is_file() else {}
+    file = project.root / CONFIG_FILE
+    written = read_config(file) if file.is_file() else {}
+    if model is None and not written.get("model"):
+        raise RequestError(
+            f"{project.path} does not name its model; give it, e.g. --model file.py:factory --weights FILE"
+        )
+    if isinstance(model, str):
+        given = {"model": model, **given}
+    elif model is not None:
+        given = {**given, "model": type(model).__name__, "weights": None}
+    config = build_config({"data": "-", "out": "-"}, written, given)
+    network = build_model(config, config.weights) if model is None or isinstance(model, str) else model
+    used = _preprocessing(recorded) or preprocessing(config)
+    if used.size is None:
+        used = replace(used, size=_stored_size(project))
+    chosen = chosen_composite(config.composite, used)
+    if "composite" in recorded:
+        chosen = None if recorded["composite"] is None else read_composite(recorded["composite"])
+    weights = recorded.get("weights")
+    method, parameters = _method(recorded) or (config.method, config.parameters)
+    return Live(
+        network,
+        used,
+        composite=chosen,
+        method=method,
+        parameters=parameters,
+        canonizers=chosen_canonizers(config.canonizers),
+        same_weights=None if weights is None else weights == weights_digest(network),
+    )
+
+
+def attribution_methods() -> list[str]:
+    """Return the names of the installed attribution methods that need no parameters."""
+    found = []
+    for name in registry().names("processor"):
+        with contextlib.suppress(PluginError):
+            if getattr(registry().spec("processor", name).factory, "stage", None) == "attribution":
+                found.append(name)
+    return found
+
+
+def read_upload(data: bytes, name: str = "the upload") -> NDArray[np.uint8]:
+    """Return an uploaded picture, (H, W, 3) uint8; raise RequestError for one that is too large or none."""
+    from PIL import Image
+
+    if len(data) > UPLOAD_BYTES:
+        raise RequestError(f"{name} has {len(data) >> 20} MiB, expected at most {UPLOAD_BYTES >> 20}")
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
+            if image.width * image.height > UPLOAD_PIXELS:
+                raise RequestError(
+                    f"{name} has {image.width} x {image.height} pixels, "
+                    f"expected at most {UPLOAD_PIXELS // 1_000_000} million"
+                )
+            return np.asarray(image.convert("RGB"))
+    except RequestError:
+        raise
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        kinds = ", ".join(PICTURE_FORMATS)
+        raise FormatError(f"{name} is no picture that can be read; expected {kinds}") from error
+
+
+def picture_of(project: Project, index: int) -> NDArray[np.uint8]:
+    """Return the picture of a project's sample; raise RequestError where there is none of this number."""
+    if not 0 <= index < len(project.dataset):
+        raise RequestError(f"project {project.name!r} has no sample {index}")
+    return project.dataset.image(index)
+
+
+def _preprocessing(recorded: Mapping[str, Any]) -> Preprocessing | None:
+    from backlight.core.sources.preprocessing import Preprocessing
+
+    if not isinstance(recorded.get("preprocessing"), dict):
+        return None
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in recorded["preprocessing"].items()}
+    try:
+        return Preprocessing(**values)
+    except TypeError as error:
+        raise FormatError(f"the run's 'preprocessing' cannot be used ({error})") from error
+
+
+def _stored_size(project: Project) -> tuple[int, int]:
+    """Return the (height, width) of the project's pictures, which all went through the model as they are."""
+    height, width = project.dataset.image(0).shape[:2]
+    return height, width
+
+
+def _method(recorded: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """Return name and parameters of the method that the run recorded as text, if it is installed."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        call = ast.parse(str(recorded.get("method")), mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
+            parameters = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+            for name in attribution_methods():
+                if getattr(registry().spec("processor", name).factory, "__name__", "") == call.func.id:
+                    return name, parameters
+    return None
