@@ -143,7 +143,7 @@ def calibrate(model: nn.Module, images: Tensor, biases: bool = False) -> None:
 def fingerprint(model: nn.Module) -> list[tuple[object, ...]]:
     """Return all that an explanation must leave as it was: keys, values, identities, hooks, flags."""
     found: list[tuple[object, ...]] = [
-        (k, id(t), t.data_ptr(), t._version, t.requires_grad, float(t.double().sum()))
+        (k, id(t), t.data_ptr(), t._version, t.requires_grad, float(t.detach().double().sum()))
         for k, t in (*model.named_parameters(), *model.named_buffers())
     ]
     found += [(k, str(t.shape)) for k, t in model.state_dict().items()]
