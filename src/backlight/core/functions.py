@@ -237,12 +237,7 @@ def bind_named(function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
 def convolution_map(arguments: dict[str, Any], transposed: bool) -> ConvolutionMap:
     """Return the map of a bound convolution."""
     dims = arguments["weight"].ndim - 2
-
-    def many(value: int | tuple[int, ...]) -> tuple[int, ...]:
-        values = (value,) if isinstance(value, int) else tuple(value)
-        return values * dims if len(values) == 1 else values
-
-    stride, dilation = many(arguments["stride"]), many(arguments["dilation"])
+    stride, dilation = per_axis(arguments["stride"], dims), per_axis(arguments["dilation"], dims)
     padding: Any = arguments["padding"]
     uneven: tuple[int, ...] = ()
     if padding == "valid":
@@ -254,5 +249,12 @@ def convolution_map(arguments: dict[str, Any], transposed: bool) -> ConvolutionM
             padding = 0
         else:
             padding = tuple(t // 2 for t in total)
-    extra = many(arguments["output_padding"]) if transposed else ()
-    return ConvolutionMap(stride, many(padding), dilation, arguments["groups"], transposed, extra, uneven)
+    extra = per_axis(arguments["output_padding"], dims) if transposed else ()
+    around = per_axis(padding, dims)
+    return ConvolutionMap(stride, around, dilation, arguments["groups"], transposed, extra, uneven)
+
+
+def per_axis(value: int | Iterable[int], dims: int) -> tuple[int, ...]:
+    """Return the value for each of `dims` axes, of one value for all or one for each."""
+    values = (value,) if isinstance(value, int) else tuple(value)
+    return values * dims if len(values) == 1 else values

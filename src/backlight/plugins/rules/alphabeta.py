@@ -15,6 +15,7 @@ from torch import Tensor
 from backlight.core.hookspecs import RuleSpec, hookimpl
 from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
+from backlight.plugins.rules.zplus import agreeing
 
 
 @final
@@ -44,9 +45,9 @@ class AlphaBeta(Rule):
         op = op.without(self.zero_params)
         up = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser) * self.alpha
         if self.beta == 0:
-            return _agreeing(op, up)
+            return agreeing(op, up)
         down = quotient(relevance, op.negative_part, self.epsilon, self.stabiliser) * -self.beta
-        return _agreeing(op, up) + _opposing(op, down)
+        return agreeing(op, up) + _opposing(op, down)
 
     def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return what the bias takes, and what units keep that have no contribution of a sign."""
@@ -58,14 +59,6 @@ class AlphaBeta(Rule):
         if op.bias_term is None:
             return {"dropped": lost}
         return {"bias": up * op.bias_term.clamp(min=0) + down * op.bias_term.clamp(max=0), "dropped": lost}
-
-
-def _agreeing(op: AffineOp, s: Tensor) -> Tensor:
-    """Return x⁺ ⊙ sᵀW⁺ + x⁻ ⊙ sᵀW⁻."""
-    if op.non_negative_input:
-        return op.contributions(s, op.positive_weight)
-    positive = op.contributions(s, op.positive_weight, op.input.clamp(min=0))
-    return positive + op.contributions(s, op.negative_weight, op.input.clamp(max=0))
 
 
 def _opposing(op: AffineOp, s: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from backlight.core.functions import per_axis
 from backlight.core.hookspecs import RuleSpec, hookimpl
 from backlight.core.ops import Op, Stabiliser, quotient
 from backlight.core.rule import Rule
@@ -44,14 +45,10 @@ def window_sums(x: Tensor, arguments: dict[str, Any], shape: torch.Size) -> Tens
         average = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[dims - 1]
         return average(x, shape[2:])  # windows of one size within a unit: a mean is a sum up to a factor
     dims = len(shape) - 2
-
-    def many(value: Any) -> tuple[int, ...]:
-        values = (value,) if isinstance(value, int) else tuple(value)
-        return values * dims if len(values) == 1 else values
-
-    kernel = many(arguments["kernel_size"])
-    stride = many(arguments.get("stride") or kernel)
-    padding, dilation = many(arguments.get("padding", 0)), many(arguments.get("dilation", 1))
+    kernel = per_axis(arguments["kernel_size"], dims)
+    stride = per_axis(arguments.get("stride") or kernel, dims)
+    padding = per_axis(arguments.get("padding", 0), dims)
+    dilation = per_axis(arguments.get("dilation", 1), dims)
     # Reach as far as the last window does: less than the input in floor mode, more in ceil mode.
     ends = [
         (n - 1) * s + d * (k - 1) + 1 - p - size

@@ -32,10 +32,7 @@ class ZPlus(Rule):
         """Return relevance along x⁺W⁺ and x⁻W⁻; two maps forward and one back when no input is negative."""
         op = op.without(self.zero_params)
         s = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser)
-        if op.non_negative_input:
-            return op.contributions(s, op.positive_weight)
-        positive = op.contributions(s, op.positive_weight, op.input.clamp(min=0))
-        return positive + op.contributions(s, op.negative_weight, op.input.clamp(max=0))
+        return agreeing(op, s)
 
     def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return what the bias takes, and what units without a positive contribution keep."""
@@ -44,6 +41,14 @@ class ZPlus(Rule):
         s = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser)
         taken = {} if op.bias_term is None else {"bias": s * op.bias_term.clamp(min=0)}
         return taken | {"dropped": lost}
+
+
+def agreeing(op: AffineOp, s: Tensor) -> Tensor:
+    """Return x⁺ ⊙ sᵀW⁺ + x⁻ ⊙ sᵀW⁻, what the contributions of positive sign share."""
+    if op.non_negative_input:
+        return op.contributions(s, op.positive_weight)
+    positive = op.contributions(s, op.positive_weight, op.input.clamp(min=0))
+    return positive + op.contributions(s, op.negative_weight, op.input.clamp(max=0))
 
 
 @hookimpl
