@@ -48,14 +48,18 @@ class Page:
         self.choose(f"samples--{key}", text)
         self.click("#samples--pictures summary")
 
+    def map(self, panel="embedding"):
+        """What a map shows, as assets/map.js tells it, or None while it is still drawing."""
+        return self.driver.execute_script(
+            "const map = document.getElementById(arguments[0])?.backlightMap, state = map && map.state();"
+            "return state && state.settled ? state : null;",
+            f"{panel}--map",
+        )
+
     def points(self):
         """Dataset index -> (x, y) on the screen, of every point the map has drawn."""
         found = self.driver.execute_script(
-            """const map = document.querySelector('.map .js-plotly-plot');
-            if (!map || !map._fullLayout || !map._fullLayout.xaxis) return null;
-            const {xaxis, yaxis} = map._fullLayout, box = map.getBoundingClientRect();
-            return map._fullData.flatMap((trace) => [...trace.x].map((x, k) => [trace.customdata[k],
-              box.x + xaxis._offset + xaxis.d2p(x), box.y + yaxis._offset + yaxis.d2p(trace.y[k])]));"""
+            "const map = document.querySelector('.map .scatter')?.backlightMap; return map && map.places();"
         )
         return {index: (x, y) for index, x, y in found or []}
 
@@ -63,16 +67,14 @@ class Page:
         """Wait until the map shows points, and return them."""
         return self.wait(lambda: self.points() or None, "no points drawn")
 
-    def map_data(self, expression):
-        return self.driver.execute_script(
-            f"return document.querySelector('.map .js-plotly-plot')._fullData.map((trace) => {expression})"
-        )
+    def groups(self, panel="embedding"):
+        """Names of the groups a map is coloured by, in order, with the number of selected samples."""
+        shown = self.map(panel)
+        return {group["name"]: group["selected"] for group in shown["groups"]} if shown else {}
 
     def axis_titles(self):
-        return self.driver.execute_script(
-            "const l = document.querySelector('.map .js-plotly-plot')._fullLayout;"
-            "return [l.xaxis.title.text, l.yaxis.title.text]"
-        )
+        shown = self.map()
+        return shown["axes"] if shown else []
 
     def drag(self, x0, y0, x1, y1):
         self.lasso([(x0, y0), (x1, y1)])

@@ -55,7 +55,7 @@ def test_box_selection_fills_the_grid(page):
     page.wait(lambda: len(page.all(".thumbnail")) == min(24, len(expected)))
     assert page.texts("#samples--count") == [f"{len(expected)} · drawn on the map"]
     assert page.sources()[0].startswith(f"/image/pets/{expected[0]}.png")
-    assert sum(len(rows) for rows in page.map_data("trace.selectedpoints || []")) == len(expected)
+    page.wait(lambda: sum(page.groups().values()) == len(expected))
 
 
 def test_a_second_box_may_start_inside_the_first(page):
@@ -63,8 +63,7 @@ def test_a_second_box_may_start_inside_the_first(page):
     x0, y0, x1, y1 = around(points, MARKED_INDICES)
     page.drag(x0, y0, x1, y1)
     page.wait(lambda: len(page.explorer.indices) >= MARKED)
-    outline = "document.querySelectorAll('.map .selectionlayer path').length"
-    page.wait(lambda: page.driver.execute_script(f"return {outline}") == 0, "the outline stayed")
+    assert page.one(".map .scatter-path").get_attribute("d") == "", "the outline stayed"
     inner = ((x0 + x1) / 2, (y0 + y1) / 2, x1, y1)
     page.drag(*inner)
     page.wait(lambda: page.explorer.indices == inside(points, inner), "the second selection is another")
@@ -73,7 +72,7 @@ def test_a_second_box_may_start_inside_the_first(page):
 def test_lasso_then_double_click_clears(page):
     points = page.drawn()
     x0, y0, x1, y1 = around(points, MARKED_INDICES)
-    page.click(".map .modebar-btn[data-val=lasso]")
+    page.click(".map [data-tool=lasso]")
     corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
     page.lasso(corners)
     page.wait(lambda: set(MARKED_INDICES) <= set(page.explorer.indices), "lasso selected nothing")
@@ -101,9 +100,7 @@ def test_clicking_a_cluster_fills_the_grid(page):
     page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
     assert page.sources() == [f"/image/pets/{i}.png?mode=overlay&cmap=coldnhot" for i in MARKED_INDICES]
     page.wait(lambda: page.texts(".cluster.chosen .cluster-name") == ["Cluster 2"])
-    marked = page.map_data("[trace.name, trace.selectedpoints.length]")
-    assert dict(marked) == {"noise": 0, "cluster 0": 0, "cluster 1": 0, "cluster 2": MARKED}
-    assert page.map_data("trace.name")[0] == "noise"
+    page.wait(lambda: page.groups() == {"noise": 0, "cluster 0": 0, "cluster 1": 0, "cluster 2": MARKED})
 
 
 def test_overview_sorts_and_leads_to_the_suspicious_cluster(page):
@@ -204,7 +201,7 @@ def test_a_change_of_clustering_sends_no_coordinates(served, tmp_path):
     page.drawn()
     page.driver.execute_script("performance.clearResourceTimings()")
     page.choose("app--clustering", "kmeans-02")
-    page.wait(lambda: page.map_data("trace.name") == ["cluster 0", "cluster 1"])
+    page.wait(lambda: list(page.groups()) == ["cluster 0", "cluster 1"])
     page.wait(lambda: len(page.all(".cluster")) == 2)
     sent = page.driver.execute_script(
         "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"

@@ -71,8 +71,8 @@ def test_small_pictures_keep_their_pixels_unless_asked(selected):
 
 def test_points_are_coloured_by_what_is_asked(page, chromium):
     page.choose("embedding--by", "correctness")
-    page.wait(lambda: set(page.map_data("trace.name")) <= {"wrong", "correct"})
-    assert set(page.texts(".legend-entry")) == set(page.map_data("trace.name"))
+    page.wait(lambda: page.groups() and set(page.groups()) <= {"wrong", "correct"})
+    assert set(page.texts(".legend-entry")) == set(page.groups())
     page.wait(lambda: "by=correctness" in chromium.current_url)
     link = chromium.current_url
     chromium.get("about:blank")
@@ -80,5 +80,5 @@ def test_points_are_coloured_by_what_is_asked(page, chromium):
     page.wait(lambda: page.texts(".legend-entry"))
     assert page.one("#embedding--by").get_attribute("value") == "correctness"
     page.choose("embedding--by", "cluster")
-    page.wait(lambda: "cluster 2" in page.map_data("trace.name") and not page.texts(".legend-entry"))
+    page.wait(lambda: "cluster 2" in page.groups() and not page.texts(".legend-entry"))
     assert page.errors() == []

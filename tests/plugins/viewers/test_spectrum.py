@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 
 from backlight.core.project import ANALYSIS_FILE, open_project
-from backlight.plugins.viewers.spectrum import ascending, eigengap, figure
+from backlight.plugins.viewers.spectrum import ascending, chart, eigengap
 from synthetic_run import write_run
 
 
@@ -31,9 +31,20 @@ def test_the_laplacian_eigenvalues_are_preferred_and_the_gap_is_found(tmp_path):
         assert ascending(categories["00000000"]) is None
 
 
+def bars(drawn):
+    return drawn.children[1].children
+
+
 def test_the_chart_marks_the_gap():
-    chart = figure(np.array([0.0, 0.1, 0.5]), 2)
-    assert chart["data"][0]["x"] == [1, 2, 3]
-    assert chart["data"][0]["y"] == [0.0, 0.1, 0.5]
-    assert chart["layout"]["shapes"][0]["x0"] == 2.5
-    assert figure(np.array([0.0]), None)["layout"]["shapes"] == []
+    drawn = chart(np.array([0.0, 0.1, 0.5]), 2)
+    assert [bar.children.style["height"] for bar in bars(drawn)] == ["0.00%", "20.00%", "100.00%"]
+    assert ["before-gap" in bar.className.split() for bar in bars(drawn)] == [True, True, False]
+    assert ["last-before-gap" in bar.className for bar in bars(drawn)] == [False, True, False]
+    assert bars(drawn)[1].title == "λ2 = 0.1"
+    assert getattr(drawn, "aria-label") == "3 eigenvalues from 0 to 0.5, gap after 2"
+
+
+def test_eigenvalues_that_are_all_zero_or_slightly_below_have_no_height():
+    drawn = chart(np.array([-1e-9, 0.0]), None)
+    assert {bar.children.style["height"] for bar in bars(drawn)} == {"0.00%"}
+    assert not any("gap" in bar.className for bar in bars(drawn))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import dash_bootstrap_components as dbc
-from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, ctx, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection
-from backlight.plugins.viewers.embedding import SCRIPT, TOOLS, read_groups, read_points
+from backlight.plugins.viewers.embedding import SCRIPT, map_place, map_stores, read_groups, read_points
 from backlight.plugins.viewers.overlap import Overlap, cell, overlap
 from backlight.plugins.viewers.palette import cluster_colour, cluster_name
 
@@ -35,10 +35,10 @@ class Compare(Panel):
             for key, word in FIELDS.items()
         ]
         head = html.Div([html.H2("Compare with"), *fields], className="panel-head compare-head")
-        graph = dcc.Graph(id=context.id("graph"), config=TOOLS, responsive=True, className="second-map")
-        stores = [dcc.Store(id=context.id(part)) for part in ("points", "groups")]
         table = html.Div(id=context.id("overlap"), className="overlap")
-        return html.Div([*stores, head, html.Div([table, graph], className="compare")])
+        return html.Div(
+            [*map_stores(context), head, html.Div([table, map_place(context)], className="compare")]
+        )
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Offer what there is; show overlap and map while the panel is in front; keep selections linked."""
@@ -99,9 +99,9 @@ class Compare(Panel):
             f"""(points, groups, selection) => {{
                 const here = points && selection && selection.scope[0] === points.scope[0];
                 const linked = here ? {{...selection, scope: points.scope, label: "linked"}} : null;
-                return {SCRIPT}.figure(points, groups, linked);
+                return {SCRIPT}.draw("{context.name}", "drawn in the comparison", points, groups, linked);
             }}""",
-            Output(context.id("graph"), "figure"),
+            Output(context.id("map"), "aria-label"),
             Input(context.id("points"), "data"),
             Input(context.id("groups"), "data"),
             Input(context.store("selection"), "data"),
@@ -109,13 +109,12 @@ class Compare(Panel):
 
     def _link(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
-            f"""(selected, points, ...scope) => {{
-                const found = {SCRIPT}.select(selected, points);
-                return found && found.indices ? {{...found, scope, label: "drawn in the comparison"}} : found;
+            f"""(drawn, ...scope) => {{
+                const found = {SCRIPT}.select(drawn);
+                return found && found.indices ? {{...found, scope}} : found;
             }}""",
             Output(context.store("selection"), "data"),
-            Input(context.id("graph"), "selectedData"),
-            State(context.id("points"), "data"),
+            Input(context.id("drawn"), "data"),
             *[State(context.store(store), "data") for store in PLACE[:3]],
         )
 

@@ -17,16 +17,9 @@ from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array
 from backlight.core.project import Embedding
 from backlight.plugins.viewers.colouring import PLAIN, choices, group
-from backlight.plugins.viewers.palette import AXIS, GRID
 
-SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-TOOLS = {
-    "displaylogo": False,
-    "displayModeBar": True,
-    "scrollZoom": True,
-    "responsive": True,
-    "modeBarButtons": [["select2d", "lasso2d"], ["pan2d", "zoom2d"], ["resetScale2d"]],
-}
+SCRIPT = f"(backlight.embedding ||= {Path(__file__).with_suffix('.js').read_text(encoding='utf-8').strip()})"
+"""JavaScript of the functions that maps share, made once a page."""
 
 
 @final
@@ -37,16 +30,14 @@ class EmbeddingMap(Panel):
     title: ClassVar[str] = "Map"
 
     def layout(self, context: PanelContext) -> Any:
-        """Return the graph, its tooltip and the stores that hold what the graph is drawn from."""
-        graph = dcc.Graph(id=context.id("graph"), config=TOOLS, clear_on_unhover=True, responsive=True)
+        """Return the map, its tooltip and the stores that hold what the map is drawn from."""
         by = dbc.Select(
             id=context.id("by"), options=[*PLAIN], value="cluster", size="sm", className="colour-by"
         )
         return html.Div(
             [
-                dcc.Store(id=context.id("points")),
-                dcc.Store(id=context.id("groups")),
-                graph,
+                *map_stores(context),
+                map_place(context),
                 dcc.Tooltip(id=context.id("tooltip"), className="preview", direction="right"),
                 html.Div(
                     [
@@ -55,7 +46,7 @@ class EmbeddingMap(Panel):
                         html.Span(id=context.id("legend")),
                     ],
                     className="hint",
-                    title="Drag to select samples, double-click to clear",
+                    title="Drag to select samples, click for one, double-click to clear; the wheel zooms",
                 ),
             ],
             className="map",
@@ -91,9 +82,9 @@ class EmbeddingMap(Panel):
         def browser(name: str, *dependencies: Any) -> None:
             callback.clientside(f"(...args) => {SCRIPT}.{name}(...args)", *dependencies)
 
-        browser(
-            "figure",
-            Output(context.id("graph"), "figure"),
+        callback.clientside(
+            f"""(...args) => {SCRIPT}.draw("{context.name}", "drawn on the map", ...args)""",
+            Output(context.id("map"), "aria-label"),
             Input(context.id("points"), "data"),
             Input(context.id("groups"), "data"),
             Input(context.store("selection"), "data"),
@@ -106,19 +97,24 @@ class EmbeddingMap(Panel):
             Input(context.store("colour"), "data"),
         )
         browser("legend", Output(context.id("legend"), "children"), Input(context.id("groups"), "data"))
-        browser(
-            "select",
-            Output(context.store("selection"), "data"),
-            Input(context.id("graph"), "selectedData"),
-            State(context.id("points"), "data"),
-        )
+        browser("select", Output(context.store("selection"), "data"), Input(context.id("drawn"), "data"))
         browser(
             "preview",
             *[Output(context.id("tooltip"), prop) for prop in ("show", "bbox", "direction", "children")],
-            Input(context.id("graph"), "hoverData"),
+            Input(context.id("hovered"), "data"),
             State(context.id("points"), "data"),
             State(context.store("colour"), "data"),
         )
+
+
+def map_stores(context: PanelContext) -> list[dcc.Store]:
+    """Return what a map is drawn from, and what a person does on it: `drawn`, `hovered`."""
+    return [dcc.Store(id=context.id(part)) for part in ("points", "groups", "drawn", "hovered")]
+
+
+def map_place(context: PanelContext) -> html.Div:
+    """Return where the browser puts a map (assets/map.js)."""
+    return html.Div(id=context.id("map"), className="scatter", role="application", tabIndex=0)
 
 
 def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict[str, Any]) -> Any:
@@ -136,7 +132,6 @@ def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict
         "x": typed_array(columns[:, 0]),
         "y": typed_array(columns[:, 1]),
         "index": typed_array(category.index),
-        "style": {"axis": AXIS, "grid": GRID},
     }
 
 

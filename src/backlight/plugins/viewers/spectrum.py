@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-from dash import Input, Output, dcc, html
+from dash import Input, Output, html
 from numpy.typing import NDArray
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext
 from backlight.core.project import Category
-from backlight.plugins.viewers.palette import ACCENT, AXIS, GRID
+
+NUMBERED = 5
+"""Every so many eigenvalues have their number beneath."""
 
 
 @final
@@ -47,12 +49,7 @@ class Spectrum(Panel):
             if values is None:
                 return "", html.P("This class has no spectral embedding with eigenvalues.", className="empty")
             gap = eigengap(found, values)
-            graph = dcc.Graph(
-                figure=figure(values, gap),
-                config={"displayModeBar": False, "responsive": True},
-                className="spectrum",
-            )
-            return (f"gap after {gap}" if gap else ""), graph
+            return (f"gap after {gap}" if gap else ""), chart(values, gap)
 
 
 def ascending(category: Category) -> NDArray[np.float64] | None:
@@ -72,35 +69,32 @@ def eigengap(category: Category, values: NDArray[np.float64]) -> int | None:
     return int(np.argmax(np.diff(values))) + 1 if len(values) > 1 else None
 
 
-def figure(values: NDArray[np.float64], gap: int | None) -> dict[str, Any]:
-    """Return the chart: one bar per eigenvalue, those before the gap in the accent colour."""
-    number = list(range(1, len(values) + 1))
-    axis = {"color": AXIS, "gridcolor": GRID, "zeroline": False, "tickfont": {"size": 11}, "fixedrange": True}
-    bars = {
-        "type": "bar",
-        "x": number,
-        "y": values.round(6).tolist(),
-        "marker": {"color": [ACCENT if gap and k <= gap else "#9db0c4" for k in number]},
-        "hovertemplate": "λ<sub>%{x}</sub> = %{y:.4f}<extra></extra>",
-    }
-    layout = {
-        "margin": {"l": 36, "r": 8, "t": 4, "b": 24},
-        "height": 112,
-        "bargap": 0.3,
-        "xaxis": {**axis, "showgrid": False, "nticks": 8, "title": None},
-        "yaxis": {**axis, "nticks": 4, "rangemode": "tozero"},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "showlegend": False,
-        "shapes": [_line(gap + 0.5)] if gap else [],
-        "font": {"family": "system-ui, sans-serif"},
-    }
-    return {"data": [bars], "layout": layout}
+def chart(values: NDArray[np.float64], gap: int | None) -> html.Div:
+    """Return one bar for each eigenvalue from zero up, those before the gap in the accent colour."""
+    top = float(values.max()) if len(values) and values.max() > 0 else 1.0
+    bars = [_bar(number, value, top, gap) for number, value in enumerate(values.tolist(), 1)]
+    scale = html.Div([html.Span(f"{top:.2g}"), html.Span("0")], className="spectrum-scale")
+    words = f"{len(values)} eigenvalues from {values.min():.3g} to {values.max():.3g}"
+    return html.Div(
+        [scale, html.Div(bars, className="spectrum-bars")],
+        className="spectrum",
+        role="img",
+        **{"aria-label": words + (f", gap after {gap}" if gap else "")},
+    )
 
 
-def _line(x: float) -> dict[str, Any]:
-    line = {"color": ACCENT, "width": 1.5, "dash": "dot"}
-    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+def _bar(number: int, value: float, top: float, gap: int | None) -> html.Div:
+    height = f"{100 * min(max(value / top, 0.0), 1.0):.2f}%"
+    names = ["eigenvalue"]
+    names += ["numbered"] if number % NUMBERED == 0 else []
+    names += ["before-gap"] if gap and number <= gap else []
+    names += ["last-before-gap"] if number == gap else []
+    return html.Div(
+        html.Div(style={"height": height}),
+        className=" ".join(names),
+        title=f"λ{number} = {value:.4g}",
+        **{"data-number": str(number)},
+    )
 
 
 @hookimpl

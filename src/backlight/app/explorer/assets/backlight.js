@@ -31,16 +31,39 @@ const ARRAYS = {
   f4: Float32Array, f8: Float64Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array,
 };
 
-// The numbers behind core.panel.typed_array.
-backlight.array = ({ dtype, bdata }) =>
-  new ARRAYS[dtype](Uint8Array.from(atob(bdata), (character) => character.charCodeAt(0)).buffer);
+const bytes = (text) => {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const plain = atob(text), found = new Uint8Array(plain.length);
+  for (let k = 0; k < plain.length; k += 1) found[k] = plain.charCodeAt(k);
+  return found;
+};
+
+const base64 = (found) => {
+  if (found.toBase64) return found.toBase64();
+  const parts = [];
+  for (let k = 0; k < found.length; k += 0x2000) parts.push(String.fromCharCode(...found.subarray(k, k + 0x2000)));
+  return btoa(parts.join(""));
+};
+
+// The numbers behind core.panel.typed_array, decoded once for each array that came; not to be written to.
+const decoded = new WeakMap();
+backlight.array = (sent) => {
+  if (!decoded.has(sent)) decoded.set(sent, new ARRAYS[sent.dtype](bytes(sent.bdata).buffer));
+  return decoded.get(sent);
+};
 
 // The compact form of whole numbers >= 0, such as dataset indices.
 backlight.pack = (numbers) => {
-  const bytes = new Uint8Array(Uint32Array.from(numbers).buffer);
-  const parts = [];
-  for (let k = 0; k < bytes.length; k += 0x2000) parts.push(String.fromCharCode(...bytes.subarray(k, k + 0x2000)));
-  return { dtype: "u4", bdata: btoa(parts.join("")) };
+  const narrow = numbers instanceof Uint32Array ? numbers : Uint32Array.from(numbers);
+  return { dtype: "u4", bdata: base64(new Uint8Array(narrow.buffer, narrow.byteOffset, narrow.byteLength)) };
+};
+
+// One byte for each of `among`, 1 where it is one of `numbers`; both hold whole numbers >= 0.
+backlight.members = (numbers, among) => {
+  const largest = (values) => values.reduce((high, value) => (value > high ? value : high), 0);
+  const held = new Uint8Array(largest(numbers) + 1);
+  numbers.forEach((value) => { held[value] = 1; });
+  return Uint8Array.from(among, (value) => held[value] || 0);
 };
 
 backlight.imageUrl = (project, index, colour) => {
