@@ -1,13 +1,15 @@
 """Images a second of a whole run on JPEG files against a bare loop over tensors in memory, and its memory.
 
-The bare loop explains the same batches, already decoded and normalised, and keeps nothing; the run
-reads files, writes shards with checksums, joins them and writes the project. Processor time is told too: the
-part that a busy machine cannot hide behind the model. Memory is the peak of a process that attributes
-CIFAR-sized pictures, for two sizes of dataset.
+The bare loop explains the same batches, already decoded and normalised, and keeps nothing; the run reads
+files, writes shards with checksums, joins them and writes the project. Both take turns in rounds, so that a
+busy machine slows both. Processor time is told too: what the run adds cannot hide behind a model that takes
+all cores. The command's own start, a fixed cost, is timed apart. Memory is the peak of a process that
+attributes CIFAR-sized pictures, for two sizes of dataset.
 """
 
 import argparse
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -32,50 +34,93 @@ memory({n}, {out!r})
 """
 
 
-def pictures(folder, count, side):
-    """Write smooth random JPEG files, which compress and decode as photographs do."""
+def pictures(folder, count, shape=(375, 500)):
+    """Write smooth random JPEG files as large as ImageNet's, which compress and decode as photographs do."""
     rng = np.random.default_rng(0)
     for number in range(count):
-        coarse = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((side + side // 4, side), Image.Resampling.BICUBIC)
+        coarse = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        image = np.asarray(Image.fromarray(coarse).resize(shape[::-1], Image.Resampling.BICUBIC), np.int16)
+        grain = rng.integers(-12, 13, image.shape, dtype=np.int16)
         path = folder / f"class{number % 4}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path, quality=90)
+        Image.fromarray((image + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
 
 
-def throughput(model, count, batch, side, threads):
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        pictures(folder / "pictures", count, side * 8 // 7)
-        config = Config(
-            model=model,
-            data=str(folder / "pictures"),
-            out=str(folder / "run"),
-            size=(side, side),
-            batch_size=batch,
-            shard_size=max(batch, count // 4),
-        )
-        ready = prepare(config)
-        batches = [
-            read_batch(ready.source, ready.settings, range(k, min(k + batch, count)), (side, side, 3))
-            for k in range(0, count, batch)
-        ]
-        bare_explainer = Explainer(ready.explainer.model, composite=ready.explainer.composite)
-        bare_explainer.explain(batches[0].inputs, 0)
-        start, cpu = time.perf_counter(), time.process_time()
-        for each in batches:
-            bare_explainer.explain(each.inputs, torch.from_numpy(each.labels))
-        bare, bare_cpu = count / (time.perf_counter() - start), time.process_time() - cpu
-        del batches
-        start, cpu = time.perf_counter(), time.process_time()
-        attribute_dataset(
-            ready.explainer, ready.source, folder / "run", ready.settings, described=ready.described
-        )
-        whole, whole_cpu = count / (time.perf_counter() - start), time.process_time() - cpu
+def timed(task):
+    """Return seconds and processor seconds of a call."""
+    start, cpu = time.perf_counter(), time.process_time()
+    task()
+    return time.perf_counter() - start, time.process_time() - cpu
+
+
+def throughput(model, options):
+    """Print what one model reaches; every round has its own pictures and its own run."""
+    size, rounds = options.count // options.rounds, []
+    for number in range(options.rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            pictures(folder / "pictures", size)
+            config = configured(model, options, folder)
+            ready = prepare(config)
+            shape = (options.side, options.side, 3)
+            batches = [
+                read_batch(ready.source, ready.settings, range(k, min(k + options.batch, size)), shape)
+                for k in range(0, size, options.batch)
+            ]
+            bare = Explainer(ready.explainer.model, composite=ready.explainer.composite)
+            for explainer in (bare, ready.explainer):  # weights derived for the rules are there
+                explainer.explain(batches[0].inputs, 0)
+
+            def loop(batches=batches, bare=bare):
+                for each in batches:
+                    bare.explain(each.inputs, torch.from_numpy(each.labels))
+
+            def whole(ready=ready, folder=folder):
+                attribute_dataset(
+                    ready.explainer, ready.source, folder / "run", ready.settings, described=ready.described
+                )
+
+            reading = timed(
+                lambda r=ready, s=size: [r.settings.preprocessing.fit(r.source.picture(k)) for k in range(s)]
+            )
+            order = (loop, whole) if number % 2 == 0 else (whole, loop)
+            found = {task.__name__: timed(task) for task in order}
+            rounds.append((*found["loop"], *found["whole"], reading[1]))
+    done = size * options.rounds
+    bare, bare_cpu, run, run_cpu, read_cpu = (sum(column) / done for column in zip(*rounds, strict=True))
+    ratios = [r[0] / r[2] for r in rounds]
     print(
-        f"{model}, {side}², batch {batch}, threads {threads}: bare {bare:.2f}/s, whole {whole:.2f}/s "
-        f"({whole / bare:.0%}); processor time each {bare_cpu / count:.3f} s, {whole_cpu / count:.3f} s"
+        f"{model}, {options.side}², {done} pictures in {options.rounds} rounds, batch {options.batch}, "
+        f"{torch.get_num_threads()} threads, compression {options.compression}:\n"
+        f"  bare loop {1 / bare:.2f}/s, whole run {1 / run:.2f}/s: {bare / run:.0%} of it "
+        f"(rounds {min(ratios):.0%} to {max(ratios):.0%}, median {statistics.median(ratios):.0%})\n"
+        f"  processor time a picture: bare {bare_cpu * 1e3:.1f} ms, run {run_cpu * 1e3:.1f} ms "
+        f"({bare_cpu / run_cpu:.0%}), of which reading and resizing {read_cpu * 1e3:.1f} ms"
     )
+
+
+def configured(model, options, folder):
+    """Return the config of a run over the pictures in a folder."""
+    return Config(
+        model=model,
+        data=str(folder / "pictures"),
+        out=str(folder / "run"),
+        size=(options.side, options.side),
+        resize=options.side * 8 // 7,
+        batch_size=options.batch,
+        shard_size=max(options.batch, options.count // options.rounds // 2),
+        compression=options.compression,
+    )
+
+
+def starting(model, options):
+    """Print how long the command takes for a single batch: start, imports, model, and the run's two files."""
+    with tempfile.TemporaryDirectory() as name:
+        pictures(Path(name) / "pictures", options.batch)
+        command = [sys.executable, "-m", "backlight", "attribute", "--quiet", "--model", model]
+        command += ["--data", f"{name}/pictures", "--out", f"{name}/run", "--size", str(options.side)]
+        seconds = timed(lambda: subprocess.run([*command, "--batch-size", str(options.batch)], check=True))[0]
+    print(f"{model}: the command on one batch of {options.batch} takes {seconds:.1f} s")
 
 
 class Small:
@@ -121,17 +166,19 @@ def peaks(counts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="*", default=["resnet18"])
-    parser.add_argument("--count", type=int, default=32, help="pictures of the throughput test")
+    parser.add_argument("--count", type=int, default=64, help="pictures of the throughput test")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=224)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="of the model; reading and writing have their own"
-    )
+    parser.add_argument("--compression", default=Config.compression)
+    parser.add_argument("--threads", type=int, help="of the model; default: torch's own choice")
     parser.add_argument("--memory", type=int, nargs="*", default=[500, 2000], help="sizes of the memory test")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    if options.threads:
+        torch.set_num_threads(options.threads)
     for model in options.models:
-        throughput(model, options.count, options.batch, options.side, options.threads)
+        throughput(model, options)
+        starting(model, options)
     if options.memory:
         peaks(options.memory)
 

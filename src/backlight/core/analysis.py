@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -58,12 +59,14 @@ class _Task:
     pipeline: Pipeline
     seed: int
     cache: Path | None
+    space: str | None
 
 
 def analyze(
     project: str | Path | Project,
     chain: str | Pipeline = "spray",
     *,
+    space: str | None = None,
     by: Grouping = "label",
     classes: Sequence[str] = (),
     workers: int | None = None,
@@ -73,31 +76,37 @@ def analyze(
 ) -> Analysed:
     """Analyse every class (or `classes`, by name, number or category) and add the results to the project.
 
-    chain: a preset's name or a pipeline. by: what makes the classes. workers: processes, None as many as pay.
+    chain: a preset's name or a pipeline. space: a layer whose relevance was kept, which is analysed in place
+    of the input's and has an analysis of its own; heatmaps stay those of the input. by: what makes the
+    classes. workers: processes, None as many as pay.
     Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown
     names and for a project without attributions or, by prediction, without predictions.
     """
     path = project.path if isinstance(project, Project) else Path(project)
     steps = pipeline(chain) if isinstance(chain, str) else chain
+    method = steps.name if space is None else f"{steps.name} ({space})"
     with open_project(path) as opened:
         groups = _choose(_groups(opened, by), classes)
         folder = opened.root / CACHE_FOLDER if cache else None
         tasks = [
-            _Task(opened.path, label.category, indices, steps, seed, folder) for label, indices in groups
+            _Task(opened.path, label.category, indices, steps, seed, folder, space)
+            for label, indices in groups
         ]
-        cost = _cost(opened, [len(task.indices) for task in tasks])
+        cost = _cost(opened, space, [len(task.indices) for task in tasks])
         target, labels, document, file = (
-            _target(opened, steps.name),
+            _target(opened, method),
             opened.labels,
             opened.document,
             opened.path,
         )
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
+    if space is not None:
+        attributes["space"] = space
     reused = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
     if folder:
         Cache(folder).trim(CACHE_LIMIT)
-    _register(file, document, steps.name, target)
-    return Analysed(target, steps.name, ranking(target, labels), reused)
+    _register(file, document, method, target)
+    return Analysed(target, method, ranking(target, labels), reused)
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
@@ -141,10 +150,16 @@ def _predicted(project: Project, indices: Array) -> Array | None:
     return outputs.argmax(axis=1) if outputs.shape[1] else None
 
 
-def _cost(project: Project, sizes: Sequence[int]) -> float:
+def _relevance(project: Project, space: str | None, indices: Array) -> Array:
+    """Return the relevance of the input, (n, C, H, W), or of a layer, (n, channels) or (n, *layer)."""
+    found = project.attributions
+    return found.relevances(indices) if space is None else found.layer(space, indices)
+
+
+def _cost(project: Project, space: str | None, sizes: Sequence[int]) -> float:
     """Estimate the seconds that classes of these sizes take on one core, to an order of magnitude."""
     first = project.attributions.indices[:1]
-    features = project.attributions.relevances(first)[0].size if len(first) else 0
+    features = _relevance(project, space, first).size
     return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
 
 
@@ -156,8 +171,8 @@ def _opened(path: Path) -> Project:
 def _analyse(task: _Task) -> tuple[Record, bool]:
     """Analyse one category; return its record and whether all of it came from the cache."""
     project = _opened(task.project)
-    relevance = project.attributions.relevances(task.indices)
-    finite = np.isfinite(relevance).all(axis=(1, 2, 3))
+    relevance = _relevance(project, task.space, task.indices)
+    finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
     indices = task.indices[finite]
     try:
         results = task.pipeline(
@@ -218,7 +233,8 @@ def _target(project: Project, method: str) -> Path:
         return mine.paths[0]
     taken = {path for analysis in project.analyses.values() for path in analysis.paths}
     default = project.root / ANALYSIS_FILE
-    return default if default not in taken else project.root / f"analysis-{method}.h5"
+    name = re.sub(r"[^\w.=-]+", "-", method).strip("-")
+    return default if default not in taken else project.root / f"analysis-{name}.h5"
 
 
 def _register(path: Path, document: Mapping[str, Any], method: str, target: Path) -> None:

@@ -66,7 +66,7 @@ class Config:
     shard_size: int = _key("whole", 1024, "Samples a file; a killed run loses at most one.")
     failure_limit: float = _key("share", 0.01, "Share of samples that may fail before the run stops.")
     precision: str = _key("text", "float32", "Of the relevance kept: float32 or float16.")
-    compression: str = _key("text", "gzip", "Of pictures and relevance: gzip, lzf or none.")
+    compression: str = _key("text", "none", "Of pictures and relevance: none, lzf or gzip.")
     channels: str = _key("text", "raw", "Relevance kept per channel (raw) or summed over them (sum).")
     layer: tuple[str, ...] = _key("texts", (), "Keep the relevance of this layer too; repeatable.")
     pooling: str = _key("text", "channel", "Relevance of layers by channel, or in full.")

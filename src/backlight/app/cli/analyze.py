@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--class", "classes", multiple=True, metavar="NAME", help="Analyse only this class; repeatable."
 )
+@click.option("--space", metavar="LAYER", help="Analyse the relevance of a layer that the run kept.")
 @click.option(
     "--by",
     type=click.Choice(["label", "prediction"]),
@@ -60,6 +61,7 @@ def command(
     settings: tuple[str, ...],
     sweeps: tuple[str, ...],
     classes: tuple[str, ...],
+    space: str | None,
     by: str,
     workers: int | None,
     seed: int,
@@ -74,6 +76,7 @@ def command(
         done = analyze(
             run,
             steps,
+            space=space,
             by=by,
             classes=classes,
             workers=workers,
@@ -139,6 +142,7 @@ def print_ranking(done: Analysed) -> None:
     table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
     for heading in (
         "samples",
+        "homophily",
         "tau",
         "by chance",
         "contrast",
@@ -149,7 +153,7 @@ def print_ranking(done: Analysed) -> None:
     ):
         table.add_column(heading, justify="right")
     for rank, row in enumerate(done.findings, start=1):
-        scores = (_number(value) for value in (row.tau, row.baseline, row.contrast))
+        scores = (_number(value) for value in (row.homophily, row.tau, row.baseline, row.contrast))
         counts = (_count(value) for value in (row.eigengap, row.suspicious_cluster, row.suspicious_size))
         purity = "-" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
         table.add_row(

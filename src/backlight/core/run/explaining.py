@@ -9,13 +9,14 @@ from typing import Any, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from backlight.core.coverage import Coverage
 from backlight.core.errors import EngineError
 from backlight.core.explainer import Attribution, Explainer
 from backlight.core.run.reading import Batch
 from backlight.core.run.settings import Output, Settings
+from backlight.core.run.spaces import channel_axis, channels_first, pooled
 
 LAYERS = "layer"
 """Group of an attribution file that holds the relevance of layers by name."""
@@ -63,7 +64,7 @@ def _explain(
     explained = explainer.explain(
         inputs.to(device, non_blocking=True), settings.target, labels=truth, layers=settings.output.layers
     )
-    kept = _kept(explained, settings.output)
+    kept = _kept(explained, explainer.model, settings.output)
     if explainer.composite is not None:
         kept["conservation_error"] = conservation_error(explained)
     fits = (
@@ -90,23 +91,17 @@ def _joined(parts: Sequence[Rows], failures: Mapping[int, str]) -> Rows:
     return Rows(arrays, failures, filled[0].coverage)
 
 
-def _kept(explained: Attribution, output: Output) -> dict[str, Tensor]:
+def _kept(explained: Attribution, model: nn.Module, output: Output) -> dict[str, Tensor]:
     precision = torch.float16 if output.precision == "float16" else torch.float32
     relevance = explained.relevance.float()
     if output.channels == "sum":
         relevance = relevance.sum(1, keepdim=True)
     found = {"attribution": relevance.to(precision), "prediction": explained.output.float()}
     for name, layer in explained.layers.items():
-        value = pooled(layer.float()) if output.pooling == "channel" else layer.float()
-        found[f"{LAYERS}/{name}"] = value.to(precision)
+        channels = channel_axis(model, name, tuple(layer.shape))
+        kept = pooled if output.pooling == "channel" else channels_first
+        found[f"{LAYERS}/{name}"] = kept(layer.float(), channels).to(precision)
     return found
-
-
-def pooled(relevance: Tensor) -> Tensor:
-    """Return (N, C): the sum over positions of (N, C, H, W, …) maps or (N, T, C) tokens."""
-    if relevance.ndim == 3:
-        return relevance.sum(1)
-    return relevance.flatten(2).sum(2) if relevance.ndim > 3 else relevance.flatten(1)
 
 
 def conservation_error(explained: Attribution) -> Tensor:

@@ -21,14 +21,14 @@ class Output:
     """What is kept of the relevance.
 
     precision: of all relevance; float16 halves the files and refuses samples that do not fit it.
-    compression: of pictures and relevance.
+    compression: of pictures and relevance; takes more time than reading and writing together.
     channels: "raw" keeps (C, H, W), "sum" the sum over channels, (1, H, W).
     layers: names of modules whose relevance is kept too.
-    pooling: of layers; "channel" sums over positions, "full" keeps them.
+    pooling: of layers; "channel" sums over positions, "full" keeps them, channels first.
     """
 
     precision: Precision = "float32"
-    compression: Compression = "gzip"
+    compression: Compression = "none"
     channels: Channels = "raw"
     layers: tuple[str, ...] = ()
     pooling: Pooling = "channel"
