@@ -1,20 +1,22 @@
 """How fast the explorer answers a person: real Chromium, a server of its own, synthetic projects.
 
-    python benchmarks/bench_explorer.py [--shape 10x5000] [--shape 1x100000]
+    python benchmarks/bench_explorer.py [--shape 10x5000] [--shape 1x1000000] [--keep FOLDER]
 
-Wall times on a shared machine are upper bounds; compare figures of one run only.
+Seconds count from a person's act until the answer is painted. Wall times on a shared machine are upper
+bounds; compare figures of one run only.
 """
 
 import argparse
+import http.client
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
 import h5py
 import numpy as np
@@ -24,11 +26,20 @@ from selenium.webdriver.chrome.service import Service
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 
-DRAWN = """const map = document.querySelector('.map .js-plotly-plot');
-return map && map._fullData && map._fullData.reduce((n, t) => n + t.x.length, 0)"""
-LOADED = """const images = [...document.querySelectorAll('.thumbnail img')];
-return images.length > 0 && images.every((x) => x.complete)"""
-SIDE, CHUNK = 32, 5000
+MAP = "document.querySelector('.map .scatter')?.backlightMap"
+# Polled in the page, where it costs nothing. Arguments: a condition on `map`, the callback of the driver.
+POLL = f"""const [condition, done] = arguments, holds = new Function('map', `return ${{condition}}`);
+const look = () => {{
+  const map = {MAP};
+  if (map && map.painted && !map.pending && holds(map)) requestAnimationFrame(() => done(true));
+  else setTimeout(look, 4);
+}};
+look();"""
+LOADED = """(() => { const images = [...document.querySelectorAll('.thumbnail img')];
+  return images.length > 0 && images.every((x) => x.complete); })()"""
+SIDE, SMALL_SIDE, CHUNK = 32, 8, 5000
+MANY = 200_000
+"""From here on pictures are small and stored in one piece, so that a million of them fit on a disk."""
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -43,12 +54,11 @@ def write(root, classes, per_class):
     from backlight.core.project import Label, LabelMap, write_project
 
     rng, n = np.random.default_rng(0), classes * per_class
+    side, chunks = (SIDE, (1, 3, SIDE, SIDE)) if n <= MANY else (SMALL_SIDE, None)
     with h5py.File(root / "data.h5", "w") as data, h5py.File(root / "attribution.h5", "w") as attribution:
-        pictures = data.create_dataset("data", (n, 3, SIDE, SIDE), np.uint8, chunks=(1, 3, SIDE, SIDE))
-        relevance = attribution.create_dataset(
-            "attribution", (n, 3, SIDE, SIDE), np.float32, chunks=(1, 3, SIDE, SIDE)
-        )
-        block = rng.integers(0, 255, (CHUNK, 3, SIDE, SIDE), dtype=np.uint8)
+        pictures = data.create_dataset("data", (n, 3, side, side), np.uint8, chunks=chunks)
+        relevance = attribution.create_dataset("attribution", (n, 3, side, side), np.float32, chunks=chunks)
+        block = rng.integers(0, 255, (CHUNK, 3, side, side), dtype=np.uint8)
         for start in range(0, n, CHUNK):
             stop = min(start + CHUNK, n)
             pictures[start:stop] = block[: stop - start]
@@ -79,7 +89,7 @@ def write(root, classes, per_class):
         labels=LabelMap([Label(k, f"class {k}") for k in range(classes)]),
         method="noise",
         strategy="true_label",
-        image_size=(SIDE, SIDE),
+        image_size=(side, side),
         analyses=["spray"],
     )
     return root
@@ -125,83 +135,137 @@ def browser():
     return driver
 
 
-def clock(act, done, page):
-    """Return the seconds from an act until what it leads to is drawn, and the bytes it sent."""
-    page.driver.execute_script("performance.clearResourceTimings()")
-    start = time.perf_counter()
-    act()
-    page.wait(done)
-    seconds = time.perf_counter() - start
-    sent = page.driver.execute_script(
-        "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
-    )
-    return seconds, sent
+SENT = "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
+
+
+SENT = "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
+
+
+class Clock:
+    """Rows of (step, seconds, bytes) of one page."""
+
+    def __init__(self, driver):
+        self.driver, self.rows = driver, []
+
+    def until(self, done):
+        """Wait until a condition on `map` and the page holds and is painted."""
+        self.driver.execute_async_script(POLL, done)
+
+    def step(self, name, act, done):
+        """Time an act until what it leads to."""
+        self.driver.execute_script("performance.clearResourceTimings()")
+        start = time.perf_counter()
+        act()
+        self.until(done)
+        self.rows.append((name, time.perf_counter() - start, self.driver.execute_script(SENT)))
+
+    def let_go(self, name, act, **words):
+        """Time from the end of a drag, in the page's clock: how long the hand takes does not count."""
+        self.driver.execute_script(
+            "document.querySelector('.map .scatter-stage').addEventListener('pointerup',"
+            " () => { window.letGo = performance.now(); }, { capture: true, once: true });"
+            "performance.clearResourceTimings()"
+        )
+        act()
+        for word, done in words.items():
+            self.until(done)
+            seconds = self.driver.execute_script("return (performance.now() - window.letGo) / 1000")
+            self.rows.append((f"{name} until {word}", seconds, self.driver.execute_script(SENT)))
 
 
 def measure(folder, classes, per_class):
+    """Return the rows, and the server's memory in MB: at the start, at the end, at its peak."""
     from explorer_page import Page
 
     server, driver = Served(folder), browser()
-    rows = []
+    started = server.memory()[0]
     try:
-        start = time.perf_counter()
-        page = Page(driver, server)
-        page.wait(lambda: driver.execute_script(DRAWN) == per_class)
-        sent = driver.execute_script(
-            "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
-        )
-        rows.append(("first points in a fresh browser", time.perf_counter() - start, sent))
-        first = "return document.querySelector('.map .js-plotly-plot')._fullData[0]?.customdata[0]"
-        names = "trace.name"
+        driver.get("about:blank")
+        clock, page = Clock(driver), Page.__new__(Page)
+        clock.step("first points in a fresh browser", lambda: page.__init__(driver, server), "true")
+        page.wait(lambda: page.all(".cluster"))
+        time.sleep(1)  # what else the page loads is no part of the next step
         if classes > 1:
-            before = driver.execute_script(first)
-            change = lambda: page.choose("app--category", "class 1")  # noqa: E731
-            rows.append(
-                ("class until drawn", *clock(change, lambda: driver.execute_script(first) != before, page))
-            )
-        change = lambda: page.choose("app--clustering", "kmeans-08")  # noqa: E731
+            second = f"map.cloud.index[0] === {per_class}"
+            clock.step("class until drawn", lambda: page.choose("app--category", "class 1"), second)
         page.choose("app--clustering", "kmeans-02")
-        page.wait(lambda: len(page.map_data(names)) == 2)
-        rows.append(("clustering until drawn", *clock(change, lambda: len(page.map_data(names)) == 8, page)))
-        spectral = lambda: page.choose("app--embedding", "spectral")  # noqa: E731
-        found = clock(spectral, lambda: page.axis_titles()[0].startswith("component"), page)
-        rows.append(("spectral map until drawn", *found))
-        click = lambda: page.click(".cluster", 3)  # noqa: E731
-        rows.append(
-            ("cluster click until pictures", *clock(click, lambda: driver.execute_script(LOADED), page))
-        )
-        box = page.one(".map .nsewdrag").rect
-        corners = [box["x"] + 60, box["y"] + 40, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
-        told = lambda: "drawn" in page.texts("#samples--count")[0] and driver.execute_script(LOADED)  # noqa: E731
-        rows.append(("rectangle until pictures", *clock(lambda: page.drag(*corners), told, page)))
-        rows.append(("heatmap, median of 60 (HTTP)", *heatmaps(server.url, classes * per_class)))
-        return rows, server.memory()
+        clock.until("map.cloud.names.length === 2")
+        eight = "map.cloud.names.length === 8"
+        clock.step("clustering until drawn", lambda: page.choose("app--clustering", "kmeans-08"), eight)
+        spectral = "map.titles[0].startsWith('component')"
+        clock.step("spectral map until drawn", lambda: page.choose("app--embedding", "spectral"), spectral)
+        page.wait(lambda: len(page.all(".cluster")) == 8)
+        clock.step("cluster click until pictures", lambda: page.click(".cluster", 3), LOADED)
+        box = page.one(".map .scatter").rect
+        x0, y0 = box["x"] + 80, box["y"] + 60
+        x1, y1 = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        for tool, corners in (
+            ("box", [(x0, y0), (x1, y1)]),
+            ("lasso", [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]),
+        ):
+            page.click("#app--select-none")
+            clock.until("!map.cloud.chosen && !document.querySelector('.thumbnail')")
+            page.click(f".map [data-tool={tool}]")
+            steps = {"marked": "map.cloud.chosen", "pictures": LOADED}
+            clock.let_go(tool, lambda corners=corners: page.lasso(corners), **steps)
+        clock.rows.append(("zoom step until drawn", driver.execute_async_script(ZOOM), 0))
+        clock.rows += heatmaps(server.url, classes * per_class)
+        return clock.rows, (started, *server.memory())
     finally:
         driver.quit()
         server.close()
 
 
+ZOOM = f"""const done = arguments[0], map = {MAP}, times = [];
+const step = () => {{
+  const start = performance.now();
+  map.zoom(0.9, [0, 0]);
+  const wait = () => {{
+    if (map.pending) setTimeout(wait, 0);
+    else if (times.push(performance.now() - start) < 9) step();
+    else done(times.sort((a, b) => a - b)[4] / 1000);
+  }};
+  wait();
+}};
+step();"""
+
+
 def heatmaps(url, samples):
-    times, size = [], 0
-    for index in np.random.default_rng(0).integers(0, samples, 60).tolist():
-        start = time.perf_counter()
-        with urllib.request.urlopen(f"{url}image/bench/{index}.png?mode=attribution&cmap=bwr") as answer:
-            size = len(answer.read())
-        times.append(time.perf_counter() - start)
-    return median(times), size
+    """Time 60 heatmaps fresh and 60 cached over one connection; the attribution file has an `index`."""
+    indices = np.random.default_rng(0).integers(0, samples, 60).tolist()
+    connection = http.client.HTTPConnection(urlsplit(url).netloc)
+    for state in ("fresh", "cached"):
+        times, size = [], 0
+        for index in indices:
+            start = time.perf_counter()
+            connection.request("GET", f"/image/bench/{index}.png?mode=attribution&cmap=bwr")
+            size = len(connection.getresponse().read())
+            times.append(time.perf_counter() - start)
+        yield f"heatmap, {state}, median of 60", median(times), size
+    connection.close()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shape", action="append", help="CLASSESxSAMPLES, e.g. 10x5000; repeatable")
-    for shape in parser.parse_args().shape or ["10x5000", "1x100000"]:
+    parser.add_argument("--keep", type=Path, help="keep the projects in this folder, or use those there")
+    options = parser.parse_args()
+    for shape in options.shape or ["10x5000", "1x100000", "1x1000000"]:
         classes, per_class = map(int, shape.split("x"))
-        with tempfile.TemporaryDirectory() as folder:
-            rows, memory = measure(write(Path(folder), classes, per_class), classes, per_class)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = (options.keep or Path(scratch)) / shape
+            if not (folder / "project.yaml").is_file():
+                folder.mkdir(parents=True)
+                write(folder, classes, per_class)
+            rows, memory = measure(folder, classes, per_class)
         print(f"\n{classes} x {per_class:,} samples")
         for name, seconds, sent in rows:
-            print(f"  {name:34s} {seconds * 1000:9.0f} ms {sent / 1000:10.1f} kB")
-        print(f"  {'server memory, now / peak':34s} {memory[0]:9d} MB {memory[1]:10d} MB")
+            print(f"  {name:34s} {seconds * 1000:9.1f} ms {sent / 1000:10.1f} kB")
+        started, now, peak = memory
+        print(f"  server memory: {started} MB at the start, {now} MB at the end, {peak} MB at most")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
