@@ -140,6 +140,11 @@ PANELS = {
         "fails when nothing is chosen",
     ),
     "globals": (PLACE, f"dash.callback({OWN})(lambda category: category)", "use the `callback` that"),
+    "globals, in the browser": (
+        PLACE,
+        f"dash.clientside_callback('x => x', {OWN})",
+        "use the `callback` that",
+    ),
 }
 
 
@@ -171,6 +176,20 @@ def test_a_wrong_rule(told, check):
     said = told("rules", source, check)
     assert said.startswith("rule 'wrong-dist/wrong'")
     assert message.rpartition("|")[2] in said
+
+
+@pytest.mark.parametrize("text", ["mostly", "", "nothing", "nothing:", "not exactly"])
+def test_a_rule_that_promises_nothing_that_can_be_checked(told, text):
+    source = RULE.replace("BODY", RIGHT).replace("CONSERVES", repr(text))
+    said = told("rules", source, "conservation")
+    assert f"declares to conserve {text!r}, which promises nothing that can be checked" in said
+
+
+def test_a_rule_whose_bias_takes_what_it_does_not_tell(told):
+    source = RULE.replace("BODY", RIGHT).replace("CONSERVES", "'up to bias'")
+    said = told("rules", source, "conservation")
+    assert "a bias: " in said
+    assert "`absorbed` accounts for nothing" in said
 
 
 def test_a_rule_that_differs_from_its_reference(told):
@@ -205,6 +224,13 @@ def test_a_wrong_processor(told, check):
     assert message in said
 
 
+def test_a_processor_that_falls_over_a_count_larger_than_n(told):
+    body = "return {'features': np.partition(features, self.k, axis=0) if len(features) else features}"
+    source = PROCESSOR.replace("factor: float = 2.0", "k: int = 0").replace("MORE", "")
+    said = told("processors", source.replace("BODY", body), "few-samples")
+    assert "fails for n = 3, k = 4 with ValueError" in said
+
+
 def test_a_processor_with_inputs_nobody_knows(told):
     source = (
         PROCESSOR.replace("BODY", "return {}").replace("MORE", "").replace("*, features", "*, temperature")
@@ -216,7 +242,8 @@ def test_a_processor_with_inputs_nobody_knows(told):
 @pytest.mark.parametrize("check", PANELS)
 def test_a_wrong_panel(told, check):
     layout, body, message = PANELS[check]
-    said = told("viewers", PANEL.replace("LAYOUT", layout).replace("BODY", body), check)
+    source = PANEL.replace("LAYOUT", layout).replace("BODY", body)
+    said = told("viewers", source, check.partition(",")[0])
     assert said.startswith("panel 'wrong-dist/wrong'")
     assert message in said
 

@@ -82,7 +82,8 @@ class RuleSpec(PluginSpec):
     takes: kinds of operation the rule is written for (see core.composite.KINDS), or "affine".
     gradient: whether it modifies a gradient rather than sharing relevance; a composite of it alone then
         leaves every other operation its plain gradient.
-    conserves: what keeps relevance in from equalling relevance out: "exactly", "up to epsilon and bias" …
+    conserves: what keeps relevance in from equalling relevance out: "exactly"; "up to …", where all that is
+        missing but for a stabiliser's share is what the rule's `absorbed` gives; "nothing: …", and why.
     """
 
     factory: Callable[..., Rule]

@@ -110,16 +110,15 @@ def check_empty_data(subject: Subject) -> None:
 def check_globals(subject: Subject) -> None:
     """It registers nothing with dash at large."""
     factory = subject.spec.factory
+    before = len(GLOBAL_CALLBACK_LIST)
     _collected(subject, PanelContext(PANEL, {}))
-    for registered in (*GLOBAL_CALLBACK_MAP.values(), *GLOBAL_CALLBACK_LIST):
-        function = registered.get("callback")
-        function = getattr(function, "__wrapped__", function)
-        require(
-            getattr(function, "__module__", None) != factory.__module__,
-            f"{subject} registers a callback by dash.callback, for every app there is; use the "
-            "`callback` that "
-            "`callbacks` is given",
-        )
+    functions = [registered.get("callback") for registered in GLOBAL_CALLBACK_MAP.values()]
+    homes = {getattr(getattr(f, "__wrapped__", f), "__module__", None) for f in functions}
+    require(
+        len(GLOBAL_CALLBACK_LIST) == before and factory.__module__ not in homes,
+        f"{subject} registers a callback by dash.callback or dash.clientside_callback, for every app there "
+        "is; use the `callback` that `callbacks` is given",
+    )
 
 
 def _collected(subject: Subject, context: PanelContext) -> _Collector:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,12 +37,6 @@ class Case:
 
     def __str__(self) -> str:
         return self.text
-
-    @property
-    def has_bias(self) -> bool:
-        """Whether a bias takes part."""
-        bias = self.op.bias if isinstance(self.op, AffineOp) else self.op.arguments.get("bias")
-        return bias is not None
 
     def shares(self, rule: Rule) -> tuple[Tensor | None, ...]:
         """Return what the rule gives each input, computed from scratch."""
@@ -153,16 +148,17 @@ def check_batch(subject: Subject) -> None:
 
 
 def check_conservation(subject: Subject) -> None:
-    """Relevance in equals relevance out, as far as the descriptor's `conserves` says."""
+    """Relevance in equals relevance out, as far as the descriptor's `conserves` says; it has to say it."""
     spec = subject.spec
     assert isinstance(spec, RuleSpec)
+    promised = _promise(subject, spec.conserves)
     rule: Rule = subject.build()
     for case, shares in _propagated(subject):
         leaked = float(case.relevance.sum() - sum(s.sum() for s in shares if s is not None))
         scale = float(case.relevance.abs().sum())
         with torch.no_grad():
             absorbed = {k: float(v.sum()) for k, v in rule.absorbed(case.op, case.relevance).items()}
-        promised, rest = _promise(spec.conserves, case, leaked, absorbed)
+        rest = leaked if spec.conserves == "exactly" else leaked - sum(absorbed.values())
         told = ", ".join(f"{cause} {value:.3g}" for cause, value in absorbed.items()) or "nothing"
         require(
             promised is None or abs(rest) <= promised * scale,
@@ -249,18 +245,18 @@ def _propagated(
         yield case, shares
 
 
-def _promise(
-    declared: str, case: Case, leaked: float, absorbed: dict[str, float]
-) -> tuple[float | None, float]:
-    """Return how much of the relevance may be missing, None for no promise, and what is missing."""
+def _promise(subject: Subject, declared: str) -> float | None:
+    """Return the share of the relevance that may be missing beside what is absorbed; None for any."""
     if declared == "exactly":
-        return TIGHT, leaked
-    if declared.startswith("not"):
-        return None, leaked
-    if absorbed:
-        return LOOSE, leaked - sum(absorbed.values())
-    known = "bias" in declared or "epsilon" in declared
-    return (LOOSE if known and not ("bias" in declared and case.has_bias) else None), leaked
+        return TIGHT
+    if declared.startswith("up to "):
+        return LOOSE
+    require(
+        re.match(r"nothing: \w", declared) is not None,
+        f"{subject} declares to conserve {declared!r}, which promises nothing that can be checked; say "
+        "'exactly', 'up to …' with what its `absorbed` accounts for, or 'nothing: …' with the reason",
+    )
+    return None
 
 
 def _equal(one: Tensor | None, other: Tensor | None, tolerance: float) -> bool:

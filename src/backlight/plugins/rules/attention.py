@@ -22,11 +22,22 @@ class Softmax(Rule):
 
     def propagate(self, op: Op, relevance: Tensor) -> Tensor:
         """Return x ⊙ (R − s·ΣR) along the softmax's axis."""
-        dim = op.arguments["dim"]
-        if dim is None:  # the deprecated implicit axis
-            dim = 0 if op.input.ndim in (0, 1, 3) else 1
+        dim = _axis(op)
         share = relevance - op.output * relevance.sum(dim, keepdim=True)
         return (op.input * share).masked_fill(op.input.isneginf(), 0)
+
+    def absorbed(self, op: Op, relevance: Tensor) -> dict[str, Tensor]:
+        """Return the constant term's share: of s = Jx + c it is c / s = 1 − (x − s·x)."""
+        logits = op.input.masked_fill(op.input.isneginf(), 0)
+        linear = logits - (op.output * logits).sum(_axis(op), keepdim=True)
+        return {"constant": relevance * (1 - linear)}
+
+
+def _axis(op: Op) -> int:
+    given: int | None = op.arguments["dim"]
+    if given is not None:
+        return given
+    return 0 if op.input.ndim in (0, 1, 3) else 1  # the deprecated implicit axis
 
 
 @hookimpl

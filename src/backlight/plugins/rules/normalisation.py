@@ -32,6 +32,14 @@ class Normalisation(Rule):
         """Return x ⊙ (s − mean(s))."""
         return op.input * _TRANSPOSES[op.site.name](op, relevance / stabilize(op.output, self.epsilon))
 
+    def absorbed(self, op: Op, relevance: Tensor) -> dict[str, Tensor]:
+        """Return what the bias takes."""
+        bias = op.arguments.get("bias")
+        if bias is None:
+            return {}
+        shift = _on_channels(bias, op.output) if op.site.name in _CHANNELWISE else bias
+        return {"bias": relevance / stabilize(op.output, self.epsilon) * shift.detach()}
+
 
 def _layer_norm(op: Op, s: Tensor) -> Tensor:
     given, x = op.arguments, op.input
@@ -85,7 +93,7 @@ def _grouped(op: Op, s: Tensor, groups: int) -> Tensor:
 def _gained(s: Tensor, gain: Tensor | None, channels: bool = False) -> Tensor:
     if gain is None:
         return s
-    gain = gain.detach().to(s.dtype)
+    gain = gain.to(s.dtype)
     return s * (_on_channels(gain, s) if channels else gain)
 
 
@@ -106,6 +114,9 @@ _TRANSPOSES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "normalize": _normalize,
 }
 """Function name -> transpose of its linear part."""
+
+_CHANNELWISE = ("group_norm", "instance_norm", "batch_norm")
+"""Functions whose gain and bias have one value for each channel, the second axis."""
 
 
 @hookimpl

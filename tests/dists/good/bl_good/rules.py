@@ -20,6 +20,10 @@ class Absolute(Rule):
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:
         return op.input * op.transpose(relevance / stabilize(op.output, self.epsilon))
 
+    def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:
+        taken = relevance / stabilize(op.output, self.epsilon)
+        return {} if op.bias_term is None else {"bias": taken * op.bias_term}
+
 
 @hookimpl
 def provide_rules() -> list[RuleSpec]:
