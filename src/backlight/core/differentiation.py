@@ -13,6 +13,7 @@ from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
 from backlight.core.engine import Interceptor
 from backlight.core.errors import EngineError, RequestError
+from backlight.core.node import Run
 from backlight.core.plan import Plan
 from backlight.core.surroundings import captured, evaluation, hidden_modules
 from backlight.core.targets import Explained, Target, explained
@@ -48,6 +49,7 @@ class Differentiator:
     layers: names of modules whose relevance is wanted in every pass. strict: refuse operations no rule
     covers.
     first: the first pass or evaluation, which must be of the inputs themselves: it says what is explained.
+    attached: keep relevance and output attached to inputs and parameters, so that they can be differentiated.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Differentiator:
     layers: tuple[str, ...] = ()
     strict: bool = False
     audit: bool = False
+    attached: bool = False
     first: Explained | None = None
     last: Passed | None = field(default=None, repr=False)
 
@@ -99,28 +102,29 @@ class Differentiator:
         plan: Plan | None,
         audit: bool,
     ) -> Passed:
-        interceptor = None if plan is None else Interceptor(plan, audit)
+        interceptor = None if plan is None else Interceptor(plan, audit, self.attached)
         settle = None if interceptor is None else interceptor.aliases.current
         with evaluation(self.model), captured(self.model, layers, settle) as outputs:
-            leaves = structured(inputs, _leaf)
+            leaves = structured(inputs, _attached_leaf if self.attached else _leaf)
             flat = _differentiable(leaves)
             if not flat:
                 raise EngineError("there is no input to explain: no floating-point tensor was given")
             output = self._forward(leaves, flat, interceptor)
             coverage = self._coverage(interceptor)
             found = explained(output, target)
+            found = found.attached(output) if self.attached else found
             watched = [*flat, *(_layer(name, outputs) for name in layers)]
             absorbed = interceptor.merger.absorbed if interceptor else {}
             if unit is None:
                 unit = plan is None or plan.composite.start == "slope"
             many = range(found.classes.shape[1])
             starts = [found.weights(k) if unit else found.share(k) for k in many]
+            run = interceptor.run if interceptor else Run(attached=self.attached)
             pulled = []
             for start in starts:
-                final = start is starts[-1]
-                if interceptor is not None:
-                    interceptor.run.final = final
-                pulled.append(_pull(output, start, watched, absorbed, keep=not final))
+                run.final = start is starts[-1] and not self.attached
+                pulled.append(_pull(output, start, watched, absorbed, run))
+            run.explaining = False
         relevance = [torch.stack(parts, 1) for parts in zip(*pulled, strict=True)]
         record = None
         if interceptor is not None and interceptor.audit is not None:
@@ -179,7 +183,7 @@ class Differentiator:
             if bad:
                 raise EngineError(f"input {number} holds NaN or infinity in sample(s) {_few(bad)}")
         plan = self.plan or Plan.of(self.model, Composite(()), ())
-        watch = replace(self, plan=plan, strict=False, first=None, last=None)
+        watch = replace(self, plan=plan, strict=False, attached=False, first=None, last=None)
         passed = watch._run(inputs, target, (), None, plan, audit=True)
         broken = passed.coverage.broken
         if broken is not None:
@@ -231,14 +235,13 @@ def _pull(
     start: Tensor,
     watched: list[Tensor],
     absorbed: Mapping[Tensor, list[tuple[Tensor, slice | None]]],
-    keep: bool,
+    run: Run,
 ) -> list[Tensor]:
     """Return the relevance of every watched tensor; one merged into later operations has theirs too."""
     merged = [absorbed.get(w, []) for w in watched]
     also = [result for pairs in merged for result, _ in pairs]
-    found = torch.autograd.grad(
-        output, [*watched, *also], start.to(output.dtype), retain_graph=keep, allow_unused=True
-    )
+    keep: Any = {"retain_graph": not run.final, "create_graph": run.attached, "allow_unused": True}
+    found = torch.autograd.grad(output, [*watched, *also], start.to(output.dtype), **keep)
     extra = iter(found[len(watched) :])
     parts = []
     for tensor, own, pairs in zip(watched, found, merged, strict=False):
@@ -246,7 +249,8 @@ def _pull(
         for _, channels in pairs:
             if (share := next(extra)) is not None:
                 shares.append(share if channels is None else share[:, channels])
-        parts.append(torch.stack(shares).sum(0).detach() if shares else torch.zeros_like(tensor))
+        total = torch.stack(shares).sum(0) if shares else torch.zeros_like(tensor)
+        parts.append(total if run.attached else total.detach())
     return parts
 
 
@@ -254,6 +258,11 @@ def _leaf(tensor: Tensor) -> Tensor:
     """Return a copy to be explained: the user's tensor stays what it is, whatever the model does in place."""
     copy = tensor.detach().clone()
     return copy.requires_grad_() if copy.is_floating_point() else copy
+
+
+def _attached_leaf(tensor: Tensor) -> Tensor:
+    """Return a copy to be explained that gradients of the relevance go through."""
+    return tensor.clone() if tensor.requires_grad else _leaf(tensor)
 
 
 def _layer(name: str, outputs: Mapping[str, Any]) -> Tensor:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from backlight.core.aliases import Aliases
+from backlight.core.attachment import Attachment
 from backlight.core.coverage import Audited, Covered, Treatment
 from backlight.core.functions import (
     CONCATENATIONS,
@@ -36,7 +36,8 @@ from backlight.core.functions import (
 from backlight.core.lineage import non_negative, origin, yields_non_negative
 from backlight.core.maps import FunctionMap
 from backlight.core.merging import Merged, Merger, Norm, Producer, verify
-from backlight.core.ops import AffineOp, Call, DenseMap, LinearMap, Op, Site, widened
+from backlight.core.node import Explained, Run
+from backlight.core.ops import AffineOp, Call, DenseMap, Fresh, LinearMap, Op, Site
 from backlight.core.plan import Matcher, Plan
 from backlight.core.rule import Rule
 from backlight.core.tensors import all_finite, map_tensors, tensors_in
@@ -44,81 +45,28 @@ from backlight.core.tensors import all_finite, map_tensors, tensors_in
 _GET = "__get__"
 _MODULE_CALL: types.CodeType = nn.Module.__call__.__code__
 _SELF = _MODULE_CALL.co_varnames[0]
-_LOW = (torch.bfloat16, torch.float16)
 _LAZY = ("activation", "scale", "normalisation", "softmax")
 """Kinds whose rules seldom need the operation's own gradient: it is computed when one does."""
 _INPLACE_ELSEWHERE = ("requires_grad_", "detach_", "retain_grad", "share_memory_")
 
 
-@dataclass
-class _Run:
-    """What the operations of one explained pass share. final: the backward pass now running is the last."""
-
-    final: bool = False
-
-
-class _Explained(torch.autograd.Function):
-    """An operation whose backward is a rule."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        run: _Run,
-        op: Op,
-        rule: Rule,
-        audit: list[Audited] | None,
-        output: list[Tensor],
-        *signals: Tensor,
-    ) -> Tensor:
-        ctx.run, ctx.op, ctx.rule, ctx.audit = run, op, rule, audit
-        ctx.set_materialize_grads(False)
-        return output.pop()  # handed over in a list: a tensor argument would come back as a view of itself
-
-    @staticmethod
-    def backward(ctx: Any, *relevances: Tensor | None) -> Any:
-        (relevance,) = relevances
-        op: Op = ctx.op
-        rule: Rule = ctx.rule
-        if ctx.run.final:  # what the operation holds is free as soon as it has been explained
-            ctx.op = ctx.rule = None
-        if relevance is None:  # none comes this way, such as that of attention weights that count as gates
-            return tuple(None for _ in ctx.needs_input_grad)
-        device = relevance.device.type
-        with torch.no_grad(), torch.autocast(device, enabled=False) if _autocast(device) else nullcontext():
-            if relevance.dtype in _LOW:
-                op, relevance = widened(op), relevance.float()
-            found = rule.propagate(op, relevance)
-        shares = found if isinstance(found, tuple) else (found,)
-        if ctx.audit is not None:
-            returned = sum(float(s.sum(dtype=torch.float64)) for s in shares if s is not None)
-            received = float(relevance.sum(dtype=torch.float64))
-            with torch.no_grad():
-                causes = rule.absorbed(op, relevance).items()
-            told = tuple((cause, float(part.sum(dtype=torch.float64))) for cause, part in causes)
-            ctx.audit.append(Audited(op.site, received, returned, tuple(c for c in told if c[1])))
-        missing = len(ctx.needs_input_grad) - 5 - len(shares)  # a rule may speak of the first signal alone
-        return None, None, None, None, None, *shares, *(None for _ in range(missing))
-
-
-def _autocast(device: str) -> bool:
-    return device in ("cpu", "cuda", "mps", "xpu") and torch.is_autocast_enabled(device)
-
-
 class Interceptor(TorchFunctionMode):
     """One explained forward pass."""
 
-    def __init__(self, plan: Plan, audit: bool = False) -> None:
+    def __init__(self, plan: Plan, audit: bool = False, attached: bool = False) -> None:
         super().__init__()
-        self.plan = plan
-        self.run = _Run()
+        self.plan = replace(plan, derived=Fresh()) if attached else plan
+        self.run = Run(attached=attached)
+        self.attachment = Attachment() if attached else None
+        """What keeps parameters attached, if the relevance is to be differentiated."""
         self.covered: list[Covered] = []
         self.audit: list[Audited] | None = [] if audit else None
         self.broken: Site | None = None
         """First operation that computed NaN or infinity from finite numbers, looked for when auditing."""
         self.aliases = Aliases()
-        self._matcher = Matcher(plan)
+        self._matcher = Matcher(self.plan)
         self._inputs: set[int] = set()
-        self.merger = Merger(plan)
+        self.merger = Merger(self.plan)
 
     def start(self, leaves: Sequence[Tensor]) -> None:
         """Name the leaves that are being explained; any other leaf is a parameter and a constant here."""
@@ -148,7 +96,9 @@ class Interceptor(TorchFunctionMode):
         if not live or not torch.is_grad_enabled():
             if args and isinstance(args[0], Tensor) and args[0].requires_grad and _writes(func, args, kwargs):
                 return self._unrecorded(func, args, kwargs, changed)
-            return func(*args, **kwargs)
+            if self.attachment is None:
+                return func(*args, **kwargs)
+            return self.attachment.mark(func(*self._attach(args), **self._attach(kwargs)))
         for name, canonizer in self.plan.canonizers:
             if (parts := canonizer.decompose(func)) is not None:
                 return self._decompose(name, func, parts, args, kwargs)
@@ -218,17 +168,26 @@ class Interceptor(TorchFunctionMode):
     def _settle(self, tensor: Tensor) -> Tensor:
         """Return the tensor an operation should really see: its replacement, and parameters as constants."""
         tensor = self.aliases.current(tensor)
-        return (
-            tensor.detach()
-            if tensor.requires_grad and tensor.is_leaf and id(tensor) not in self._inputs
-            else tensor
-        )
+        if not tensor.requires_grad:
+            return tensor
+        parameter = tensor.is_leaf and id(tensor) not in self._inputs
+        if self.attachment is None:
+            return tensor.detach() if parameter else tensor
+        return self.attachment.alias(tensor) if parameter or self.attachment.constant(tensor) else tensor
+
+    def _attach(self, value: Any) -> Any:
+        """Return `value` with parameters attached, if the relevance is to be differentiated."""
+        return value if self.attachment is None else self.attachment.attach(value)
 
     def _property(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         owner = self._settle(args[0]) if isinstance(args[0], Tensor) else args[0]
         # `.grad`, `.requires_grad` and the like must speak of the tensor asked, not of a detached copy.
         found = func(owner, *args[1:])
-        return found if isinstance(found, Tensor) else func(*args)
+        if not isinstance(found, Tensor):
+            return func(*args)
+        if self.attachment is None or owner is self.aliases.current(args[0]):
+            return found
+        return self.attachment.mark(func(self._attach(owner), *args[1:]))
 
     def _unknown(
         self,
@@ -242,11 +201,11 @@ class Interceptor(TorchFunctionMode):
         if args and isinstance(args[0], Tensor) and _writes(func, args, kwargs):
             # Written on a copy: rules still need the values that went through here before.
             copy = args[0].clone()
-            func(copy, *args[1:], **kwargs)
+            func(copy, *self._attach(args[1:]), **self._attach(kwargs))
             self.aliases.write(changed, copy)
             self._record(name.strip("_"), ROUTE, "routed" if name in ("__setitem__", "copy_") else "gradient")
             return changed
-        result = func(*args, **kwargs)
+        result = func(*self._attach(args), **self._attach(kwargs))
         made = [t for t in tensors_in(result) if not any(t is signal for signal in live)]
         if made:
             flows = any(t.requires_grad for t in made)
@@ -258,7 +217,7 @@ class Interceptor(TorchFunctionMode):
     ) -> Any:
         if function.kind == ROUTE:
             self._record(function.name, ROUTE, "routed")
-            routed = function.functional(*args, **kwargs)
+            routed = function.functional(*self._attach(args), **self._attach(kwargs))
             if function.name in CONCATENATIONS:
                 self.merger.join(routed, *args, **kwargs)
             return routed
@@ -289,21 +248,27 @@ class Interceptor(TorchFunctionMode):
         )
         if rule is None:
             self._record_site(site, "routed" if kind == "max-pool" else "gradient")
-            return function.functional(*args, **kwargs)
+            return function.functional(*self._attach(args), **self._attach(kwargs))
         signals = tuple(t for t in tensors_in((args, kwargs)) if t.requires_grad)
 
+        constants = [] if self.attachment is None else self.attachment.among((args, kwargs))
+
+        def compute(values: Sequence[Tensor]) -> Tensor:
+            own, others = iter(values[: len(signals)]), iter(values[len(signals) :])
+
+            def put(tensor: Tensor) -> Tensor:
+                if tensor.requires_grad:
+                    return next(own)
+                return next(others, tensor) if any(tensor is alias for alias, _ in constants) else tensor
+
+            made: Tensor = function.functional(
+                *map_tensors(args, put), **{k: map_tensors(v, put) for k, v in kwargs.items()}
+            )
+            return made
+
         def differentiable() -> tuple[Tensor, list[Tensor]]:
-            copies: list[Tensor] = []
-
-            def copy(tensor: Tensor) -> Tensor:
-                if not tensor.requires_grad:
-                    return tensor
-                copies.append(tensor.detach().requires_grad_())
-                return copies[-1]
-
-            return function.functional(
-                *map_tensors(args, copy), **{k: map_tensors(v, copy) for k, v in kwargs.items()}
-            ), copies
+            copies = [t.detach().requires_grad_() for t in signals]
+            return compute(copies), copies
 
         def pull(s: Tensor) -> tuple[Tensor | None, ...]:
             with torch.enable_grad():
@@ -318,7 +283,9 @@ class Interceptor(TorchFunctionMode):
         else:
             output = own[0].detach()
         op = Op(site, tuple(t.detach() for t in signals), output, self.plan.derived, pull)
-        op.arguments = bind_named(function, args, kwargs)
+        op.arguments = self._attach(bind_named(function, args, kwargs))
+        if self.attachment is not None:
+            op.replay, op.constants = compute, tuple(constant for _, constant in constants)
         if kind in ("product", "matmul"):
             op.origins = tuple(origin(t) for t in signals)
         bare = kind not in ("sum", "product") or len(signals) > 1 or site.name == "sum"
@@ -334,6 +301,7 @@ class Interceptor(TorchFunctionMode):
         if given["weight"].requires_grad or (given["bias"] is not None and given["bias"].requires_grad):
             plain: Tensor = self._plain(function, "matmul", args, kwargs)
             return plain
+        given = self._attach(given)
         signal: Tensor = given["input"]
         map_: LinearMap = DenseMap()
         if function.kind == "convolution":
@@ -352,7 +320,7 @@ class Interceptor(TorchFunctionMode):
         tensors = list(tensors_in((args, kwargs)))
         if len(tensors) != 2:
             return None
-        x, weight = tensors if tensors[0].requires_grad else tensors[::-1]
+        x, weight = self._attach(tensors if tensors[0].requires_grad else tensors[::-1])
         map_: LinearMap = DenseMap()
         dense = function.name in ("matmul", "mm") and x is tensors[0] and weight.ndim == 2 and x.ndim >= 2
         if dense:
@@ -403,6 +371,7 @@ class Interceptor(TorchFunctionMode):
 
     def _batch_norm(self, function: Function, given: dict[str, Any]) -> Tensor:
         """Explain batch norm together with the affine operations before it, or as one of its own."""
+        given = self._attach(given)
         signal: Tensor = given["input"]
         site = self._site(function.name, function.kind)
         with torch.no_grad():
@@ -429,7 +398,9 @@ class Interceptor(TorchFunctionMode):
         op, rule = merged.op, merged.rule
         made = [merged.output]
         merged.output = op.output  # not the result itself, which would keep itself alive
-        result: Tensor = _Explained.apply(self.run, op, rule, self.audit, made, *merged.signals)
+        result: Tensor = Explained.apply(
+            self.run, op, rule, self.audit, made, *merged.signals, *op.attachable
+        )
         if isinstance(op, AffineOp):
             self.merger.producers[result] = Producer(op, merged.signals[0], rule)
         result = merged.view(result)
@@ -439,7 +410,7 @@ class Interceptor(TorchFunctionMode):
 
     def _explain(self, op: Op, rule: Rule, output: Tensor, signals: list[Tensor]) -> Tensor:
         self._record_site(op.site, "rule", repr(rule))
-        result: Tensor = _Explained.apply(self.run, op, rule, self.audit, [output], *signals)
+        result: Tensor = Explained.apply(self.run, op, rule, self.audit, [output], *signals, *op.attachable)
         return result
 
     def _site(self, name: str, kind: str) -> Site:

@@ -98,6 +98,7 @@ class Explainer:
         labels: Tensor | None = None,
         layers: Sequence[str] = (),
         strict: bool = False,
+        differentiable: bool = False,
     ) -> Attribution:
         """Explain one batch.
 
@@ -105,11 +106,20 @@ class Explainer:
         target: see core.targets.Target; "true" stands for `labels`.
         layers: names of modules whose output's relevance is wanted too.
         strict: raise EngineError naming any operation that no rule covers.
+        differentiable: keep relevance, layers and output attached to parameters, and to inputs that require
+            gradients, so that a loss may be made of them; of method "gradient" only. EngineError where a rule
+            cannot be differentiated.
         """
         wanted = _chosen(target, labels)
+        if differentiable and not getattr(self.method, "differentiable", False):
+            raise RequestError(
+                f"relevance of method {type(self.method).__name__} cannot be differentiated; "
+                'expected method "gradient", with any composite'
+            )
 
         def run(audit: bool) -> tuple[Mapping[str, Any], Explained, Passed | None]:
-            differentiate = Differentiator(self.model, self._plan, tuple(layers), strict, audit)
+            attached = differentiable and not audit
+            differentiate = Differentiator(self.model, self._plan, tuple(layers), strict, audit, attached)
             found = self.method(differentiate, inputs, wanted)
             if differentiate.first is None:
                 raise RequestError(f"method {self.method!r} did not run the model")
@@ -146,11 +156,14 @@ def attribute(
     labels: Tensor | None = None,
     layers: Sequence[str] = (),
     strict: bool = False,
+    differentiable: bool = False,
     **parameters: Any,
 ) -> Attribution:
     """Explain one batch; see Explainer for the model's side and Explainer.explain for the batch's."""
     explainer = Explainer(model, composite=composite, method=method, canonizers=canonizers, **parameters)
-    return explainer.explain(inputs, target, labels=labels, layers=layers, strict=strict)
+    return explainer.explain(
+        inputs, target, labels=labels, layers=layers, strict=strict, differentiable=differentiable
+    )
 
 
 def _chosen(target: Target, labels: Tensor | None) -> Target:

@@ -23,10 +23,11 @@ class FunctionMap:
 
     def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
         """Return sᵀW, shaped like the input `like`."""
+        recorded = torch.is_grad_enabled()
         with torch.enable_grad():
             leaf = like.detach().requires_grad_()
-            output = self.function(leaf, weight.detach())
-            return torch.autograd.grad(output, leaf, s)[0]
+            output = self.function(leaf, weight)
+            return torch.autograd.grad(output, leaf, s, create_graph=recorded)[0]
 
     def on_inputs(self, values: Tensor) -> Tensor:
         """Return the values: which axis of the input is its channels' is not known."""

@@ -16,7 +16,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from backlight.core.errors import EngineError
 from backlight.core.functions import scale_and_shift
-from backlight.core.joined import Joined
+from backlight.core.joined import Joined, JoinedOp
+from backlight.core.node import LOW
 from backlight.core.ops import AffineOp, Call, ChannelMap, DenseMap, Op, Site, widened
 from backlight.core.plan import Plan, Undecided
 from backlight.core.rule import Rule
@@ -133,7 +134,8 @@ class Merger:
     ) -> Merged | None:
         """Batch norm over a concatenation is batch norm over each part."""
         ends = itertools.accumulate(part.shape[1] for part in parts)
-        pieces: list[tuple[AffineOp, Rule | None]] = []
+        pieces: list[AffineOp] = []
+        rules: list[Rule | None] = []
         signals: list[Tensor] = []
         sources: list[tuple[Tensor, slice | None]] = []
         name = ""
@@ -148,20 +150,23 @@ class Merger:
             where = f"{call.site.path}[{number}]"
             made = None if producer is None else self._merge(piece, producer, shown, where)
             if producer is None or made is None:
-                pieces.append((self.alone(piece, shown), None))
+                pieces.append(self.alone(piece, shown))
+                rules.append(None)
                 signals.append(part)
                 continue
             name = made[0]
-            pieces.append((made[1], producer.rule))
+            pieces.append(made[1])
+            rules.append(producer.rule)
             signals.append(producer.signal)
             sources.append((part, channels))
         if not sources:
             return None
         complete = len(sources) == len(parts)
         rest = None if complete else own()
-        rules = tuple((op, rule or rest or Undecided(-1, [], None)) for op, rule in pieces)
-        whole = Op(call.site, tuple(s.detach() for s in signals), output.detach(), self.plan.derived)
-        return Merged(name, whole, output, Joined(rules), signals, sources, complete, rest)
+        joined = Joined(tuple(rule or rest or Undecided(-1, [], None) for rule in rules))
+        inputs = tuple(s.detach() for s in signals)
+        whole = JoinedOp(call.site, inputs, output.detach(), self.plan.derived, parts=tuple(pieces))
+        return Merged(name, whole, output, joined, signals, sources, complete, rest)
 
     def _producer(self, tensor: Tensor) -> tuple[Producer, View] | None:
         """Return the affine operation that made `tensor`, and how its output has to be viewed to be `tensor`.
@@ -203,7 +208,7 @@ class Merger:
         if (canonizer, where) in self.plan.verified:
             return
         with torch.no_grad():
-            whole = op if op.output.dtype not in (torch.bfloat16, torch.float16) else widened(op)
+            whole = op if op.output.dtype not in LOW else widened(op)
             rebuilt = whole.forward(whole.input)
             verify(canonizer, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, op.output)
         self.plan.verified.add((canonizer, where))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -65,6 +65,14 @@ class Derived:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+class Fresh(Derived):
+    """Derives anew every time, attached to its sources: for relevance that is to be differentiated."""
+
+    def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
+        """Return what `make` makes."""
+        return make()
 
 
 def _version(tensor: Tensor) -> int:
@@ -203,7 +211,8 @@ class Op:
     derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this
     execution, shared by all targets. arguments: the call's arguments by name, for kinds whose rules need them
     (normalisation, softmax, max-pool). origins: for products, which operation made each input (see
-    core.lineage).
+    core.lineage). replay, constants: in a differentiable explanation, what computes the output from inputs
+    and parameters, and these parameters.
     """
 
     site: Site
@@ -214,6 +223,8 @@ class Op:
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
     arguments: dict[str, Any] = field(default_factory=dict, repr=False)
     origins: tuple[str, ...] = ()
+    replay: Callable[[Sequence[Tensor]], Tensor] | None = field(default=None, repr=False)
+    constants: tuple[Tensor, ...] = field(default=(), repr=False)
 
     @property
     def input(self) -> Tensor:
@@ -225,6 +236,28 @@ class Op:
         if self.pull is None:
             raise NotImplementedError(f"{self.site} has no vector-Jacobian product")
         return self.pull(s)
+
+    @property
+    def attachable(self) -> tuple[Tensor, ...]:
+        """Parameters that a derivative of the relevance may be asked of; none in other explanations."""
+        return self.constants
+
+    def compute(self, values: Sequence[Tensor]) -> Tensor:
+        """Return the output for other inputs, followed by other `attachable` parameters."""
+        if self.replay is None:
+            raise NotImplementedError(f"{self.site} cannot be computed again")
+        return self.replay(values)
+
+    def attached(self, inputs: tuple[Tensor, ...], output: Tensor) -> Self:
+        """Return the operation with tensors that a derivative can go through, in the place of its own."""
+        memo = {key: value for key, value in self.memo.items() if isinstance(value, bool)}
+
+        def pull(s: Tensor) -> tuple[Tensor | None, ...]:
+            wanted = [separate(x) for x in inputs]
+            made = self.compute((*wanted, *self.attachable))
+            return torch.autograd.grad(made, wanted, s.to(made.dtype), create_graph=True, allow_unused=True)
+
+        return replace(self, inputs=inputs, output=output, memo=memo, pull=pull)
 
     def remember(self, key: str, make: Callable[[], Any]) -> Any:
         """Return what `make` computed for this execution under `key`, computing it at most once."""
@@ -248,6 +281,20 @@ class AffineOp(Op):
         """Return (sᵀW,)."""
         return (self.transpose(s),)
 
+    @property
+    def attachable(self) -> tuple[Tensor, ...]:
+        """Weight and bias where they are parameters to differentiate by."""
+        return tuple(p for p in (self.weight, self.bias) if p is not None and p.requires_grad)
+
+    def compute(self, values: Sequence[Tensor]) -> Tensor:
+        """Return x·W + b for another input, followed by another weight and bias where they are attachable."""
+        x, *others = values
+        given = iter(others)
+        weight = next(given) if self.weight.requires_grad else self.weight
+        bias = next(given) if self.bias is not None and self.bias.requires_grad else self.bias
+        made = self.map.apply(x, weight)
+        return made if bias is None else made + self._over_outputs(bias)
+
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return x·W without bias, with the operation's weight or another of its shape."""
         return self.map.apply(x, self.weight if weight is None else weight)
@@ -265,7 +312,7 @@ class AffineOp(Op):
 
     def derive(self, tag: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         """Return make(weight), computed once per explained model for each `tag`."""
-        made: Tensor = self.derived.get(tag, (self.weight,), lambda: make(self.weight.detach()))
+        made: Tensor = self.derived.get(tag, (self.weight,), lambda: make(self.weight))
         return made
 
     @property
@@ -286,9 +333,10 @@ class AffineOp(Op):
     @property
     def bias_term(self) -> Tensor | None:
         """The bias, broadcastable over the output, or None."""
-        if self.bias is None or self.bias.ndim > 1:
-            return self.bias
-        return self.map.on_outputs(self.bias.detach())
+        return None if self.bias is None else self._over_outputs(self.bias)
+
+    def _over_outputs(self, bias: Tensor) -> Tensor:
+        return bias if bias.ndim > 1 else self.map.on_outputs(bias)
 
     @property
     def non_negative_input(self) -> bool:
@@ -346,6 +394,11 @@ class AffineOp(Op):
         return AffineOp(self.site, self.inputs, output, self.derived, map=self.map, weight=weight, bias=bias)
 
 
+def separate(tensor: Tensor) -> Tensor:
+    """Return the same tensor as a new end for gradients: one input may have been computed from another."""
+    return tensor.view_as(tensor) if tensor.requires_grad else tensor
+
+
 AnyOp = TypeVar("AnyOp", bound=Op)
 
 
@@ -353,8 +406,8 @@ def widened(op: AnyOp) -> AnyOp:
     """Return the operation in float32: half precision is kept for transport, not for sums and quotients."""
     tensors: dict[str, Any] = {"inputs": tuple(x.float() for x in op.inputs), "output": op.output.float()}
     if isinstance(op, AffineOp):
-        tensors["weight"] = op.derived.get("wide", (op.weight,), op.weight.detach().float)
-        tensors["bias"] = None if op.bias is None else op.bias.detach().float()
+        tensors["weight"] = op.derived.get("wide", (op.weight,), op.weight.float)
+        tensors["bias"] = None if op.bias is None else op.bias.float()
     return replace(op, **tensors)
 
 

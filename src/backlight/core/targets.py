@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -56,6 +56,18 @@ class Explained:
         if self.kind == "class":
             return hot
         return hot - (1 - hot) / max(self.output.shape[1] - 1, 1)
+
+    def attached(self, output: Tensor) -> Explained:
+        """Return the same of an output that gradients go through, the slopes of a function included."""
+        slopes = self.slopes
+        if self.kind == "value" and callable(self.again):
+            found = self.again(output)
+            columns = found if found.ndim == 2 else found[:, None]
+            slopes = tuple(
+                torch.autograd.grad(column.sum(), output, create_graph=True)[0]
+                for column in columns.unbind(1)
+            )
+        return replace(self, output=output, slopes=slopes)
 
     def values(self) -> Tensor:
         """Return the explained values, (N, K)."""

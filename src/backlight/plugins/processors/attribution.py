@@ -20,6 +20,7 @@ from backlight.plugins.processors._copies import combine
 class Gradient(Processor):
     """One backward pass: the gradient of the output, or LRP under the explainer's composite."""
 
+    differentiable: ClassVar[bool] = True
     stage: ClassVar[Stage] = "attribution"
     yields: ClassVar[tuple[str, ...]] = ("relevance", "layers")
 

@@ -65,7 +65,8 @@ class Gamma(Rule):
     def _shares(self, op: AffineOp, relevance: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return s₁ and s₂, or None for s₂ where no negative output carries relevance."""
         on = above_zero(relevance, op.output)
-        off = None if torch.equal(on, relevance) else above_zero(relevance, -op.output)
+        alone = not torch.is_grad_enabled() and torch.equal(on, relevance)
+        off = None if alone else above_zero(relevance, -op.output)
         s1 = quotient(on, self._denominator(op, 1), self.epsilon, self.stabiliser)
         s2 = None if off is None else quotient(off, self._denominator(op, -1), self.epsilon, self.stabiliser)
         return s1, s2

@@ -31,11 +31,12 @@ class MaxPool(Rule):
 
     def propagate(self, op: Op, relevance: Tensor) -> Tensor:
         """Return x ⊙ A(R / st(Aᵀx))."""
+        recorded = torch.is_grad_enabled()
         with torch.enable_grad():
-            x = op.input.detach().requires_grad_()
+            x = op.input if recorded else op.input.detach().requires_grad_()
             total = window_sums(x, op.arguments, op.output.shape)
-        s = quotient(relevance, total.detach(), self.epsilon, self.stabiliser)
-        return op.input * torch.autograd.grad(total, x, s)[0]
+        s = quotient(relevance, total if recorded else total.detach(), self.epsilon, self.stabiliser)
+        return op.input * torch.autograd.grad(total, x, s, create_graph=recorded)[0]
 
 
 def window_sums(x: Tensor, arguments: dict[str, Any], shape: torch.Size) -> Tensor:
