@@ -74,7 +74,7 @@ class Page:
 
     def axis_titles(self):
         shown = self.map()
-        return shown["axes"] if shown else []
+        return shown["axes"] if shown else ["", ""]
 
     def drag(self, x0, y0, x1, y1):
         self.lasso([(x0, y0), (x1, y1)])

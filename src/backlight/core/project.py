@@ -160,13 +160,15 @@ class Attributions:
         self._files, self.paths, self.method = files, tuple(paths), method
 
     @cached_property
-    def _where(self) -> dict[int, tuple[int, int]]:
-        """Dataset index -> (file, row); the first file that holds an index wins."""
-        where: dict[int, tuple[int, int]] = {}
-        for number, path in enumerate(self.paths):
-            for row, index in enumerate(self._index(path)):
-                where.setdefault(int(index), (number, row))
-        return where
+    def _where(self) -> tuple[Array, Array, Array]:
+        """Ascending dataset indices, (M,), with the file and the row of each; the first file wins."""
+        found = [np.asarray(self._index(path), dtype=np.int64) for path in self.paths] or [
+            np.zeros(0, np.int64)
+        ]
+        indices, first = np.unique(np.concatenate(found), return_index=True)
+        numbers = np.repeat(np.arange(len(found), dtype=np.int32), [len(index) for index in found])
+        rows = np.concatenate([np.arange(len(index)) for index in found])
+        return indices, numbers[first], rows[first]
 
     def _index(self, path: Path) -> Array:
         rows = len(self._files.rows(path, "attribution"))
@@ -180,25 +182,30 @@ class Attributions:
     @cached_property
     def indices(self) -> Array:
         """(M,) int64 ascending dataset indices that have an attribution."""
-        return np.array(sorted(self._where), dtype=np.int64)
+        return self._where[0]
 
     def holds(self, indices: Array) -> NDArray[np.bool_]:
         """Return which dataset indices have an attribution, (n,) bool."""
-        return np.array([int(index) in self._where for index in indices], dtype=bool)
+        return np.isin(indices, self.indices)
 
-    def _find(self, index: int) -> tuple[int, int]:
-        try:
-            return self._where[int(index)]
-        except KeyError:
-            raise FormatError(
-                f"no attribution of sample {index} in {', '.join(map(str, self.paths))}"
-            ) from None
+    def _find(self, indices: Array) -> tuple[Array, Array]:
+        """Return the file and the row of each of some dataset indices."""
+        known, numbers, rows = self._where
+        asked = np.asarray(indices, dtype=np.int64)
+        places = np.searchsorted(known, asked)
+        missing = (
+            known[np.minimum(places, len(known) - 1)] != asked if len(known) else np.ones(len(asked), bool)
+        )
+        if missing.any():
+            files = ", ".join(map(str, self.paths))
+            raise FormatError(f"no attribution of sample {asked[missing][0]} in {files}")
+        return numbers[places], rows[places]
 
     def relevance(self, index: int) -> Array:
         """Return the raw relevance of one sample, (C, H, W) float32."""
-        number, row = self._find(index)
+        (number,), (row,) = self._find(np.array([index]))
         rows = self._files.rows(self.paths[number], "attribution")
-        return channels_first(rows[row]).astype(np.float32, copy=False)
+        return channels_first(rows[int(row)]).astype(np.float32, copy=False)
 
     def relevances(self, indices: Array) -> Array:
         """Return the raw relevance of many samples of one size, (n, C, H, W) float32, in that order."""
@@ -248,19 +255,14 @@ class Attributions:
         """Return one item of many samples, in the order asked for."""
         taken: dict[int, Array] = {}
         for path, positions, rows in self._by_file(indices):
-            taken |= zip(positions, self._files.rows(path, key).take(rows), strict=True)
+            taken |= zip(positions.tolist(), self._files.rows(path, key).take(rows), strict=True)
         return [taken[position] for position in range(len(indices))]
 
-    def _by_file(self, indices: Array) -> list[tuple[Path, list[int], Array]]:
+    def _by_file(self, indices: Array) -> list[tuple[Path, Array, Array]]:
         """Return for each file that is needed which of `indices` it holds, and in which rows."""
-        groups: dict[int, list[tuple[int, int]]] = {}
-        for position, index in enumerate(indices):
-            number, row = self._find(index)
-            groups.setdefault(number, []).append((position, row))
-        return [
-            (self.paths[number], [position for position, _ in found], np.array([row for _, row in found]))
-            for number, found in groups.items()
-        ]
+        numbers, rows = self._find(indices)
+        groups = [(number, np.flatnonzero(numbers == number)) for number in np.unique(numbers).tolist()]
+        return [(self.paths[number], positions, rows[positions]) for number, positions in groups]
 
 
 @dataclass(frozen=True)

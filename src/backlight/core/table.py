@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from backlight.core.project import Category, Project
 
 
+BLOCK = 4096
+"""Outputs of so many samples are read at a time: a thousand classes of all would not fit into memory."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns over samples; what was not recorded is -1, or NaN for the confidence.
@@ -48,10 +52,11 @@ def read_table(project: Project, indices: NDArray[np.integer[Any]]) -> Table:
         label = project.dataset.labels[index]
     with contextlib.suppress(FormatError):
         held = project.attributions.holds(index)
-        outputs = project.attributions.predictions(index[held])
-        if outputs.size:
-            predicted[held] = outputs.argmax(axis=1)
-            confidence[held] = probabilities(outputs).max(axis=1)
+        for rows_held in np.split(np.flatnonzero(held), range(BLOCK, int(held.sum()), BLOCK)):
+            outputs = project.attributions.predictions(index[rows_held])
+            if outputs.size:
+                predicted[rows_held] = outputs.argmax(axis=1)
+                confidence[rows_held] = probabilities(outputs).max(axis=1)
         training = project.attributions.training(index) if held.all() and len(index) else None
     return Table(index, label, predicted, confidence, training)
 

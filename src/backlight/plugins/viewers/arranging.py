@@ -40,8 +40,9 @@ class Place:
         """Return the cluster of each sample, None where it is in none."""
         if self.clustering not in self.category.clusterings:
             return [None] * len(indices)
-        ids = self.category.clusters(self.clustering or "").tolist()
-        known = dict(zip(self.category.index.tolist(), ids, strict=True))
+        rows = np.flatnonzero(np.isin(self.category.index, indices))
+        ids = self.category.clusters(self.clustering or "")[rows]
+        known = dict(zip(self.category.index[rows].tolist(), ids.tolist(), strict=True))
         return [known.get(index) for index in indices.tolist()]
 
     def tags(self, indices: Indices) -> list[list[str]]:

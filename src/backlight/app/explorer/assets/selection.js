@@ -7,7 +7,7 @@
   let [past, future, last] = [[], [], null];
 
   const key = (selection) => selection && `${selection.scope}|${selection.label}|${selection.indices.bdata}`;
-  const numbers = (selection) => (selection ? [...backlight.array(selection.indices)] : []);
+  const numbers = (selection) => (selection ? backlight.array(selection.indices) : new Uint32Array());
 
   const settle = (selection) => {
     past = [...past, last].slice(-DEEPEST);
@@ -16,10 +16,13 @@
   };
 
   const SIGNS = { add: "+", subtract: "−", intersect: "∩" };
+  // Typed arrays and one byte for each number, because a class can have a million samples.
+  const among = (a, b, kept) => { const held = backlight.members(b, a); return a.filter((_, k) => Boolean(held[k]) === kept); };
+  const joined = (a, b) => { const all = new Uint32Array(a.length + b.length); all.set(a); all.set(b, a.length); return all; };
   const OPERATIONS = {
-    add: (a, b) => [...new Set([...a, ...b])],
-    subtract: (a, b) => { const drop = new Set(b); return a.filter((value) => !drop.has(value)); },
-    intersect: (a, b) => { const keep = new Set(b); return a.filter((value) => keep.has(value)); },
+    add: (a, b) => joined(Uint32Array.from(a), Uint32Array.from(among(b, a, false))),
+    subtract: (a, b) => among(a, b, false),
+    intersect: (a, b) => among(a, b, true),
   };
 
   const made = (scope, indices, label) =>
@@ -33,14 +36,13 @@
   // Every sample of the class, fetched when it is asked for.
   const everything = async (scope) => {
     const answer = await fetch(`/members.json?${new URLSearchParams({ project: scope[0], analysis: scope[1], category: scope[2] })}`);
-    return answer.ok ? [...backlight.array(await answer.json())] : [];
+    return answer.ok ? backlight.array(await answer.json()) : new Uint32Array();
   };
 
   const BUTTONS = {
     "app--select-all": async (scope) => settle(made(scope, await everything(scope), "whole class")),
     "app--select-invert": async (scope) => {
-      const drop = new Set(numbers(last));
-      return settle(made(scope, (await everything(scope)).filter((index) => !drop.has(index)), last ? `not ${last.label}` : "whole class"));
+      return settle(made(scope, OPERATIONS.subtract(await everything(scope), numbers(last)), last ? `not ${last.label}` : "whole class"));
     },
     "app--select-none": () => settle(null),
     "app--undo": () => {

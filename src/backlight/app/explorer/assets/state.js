@@ -5,16 +5,18 @@
   window.backlight = window.backlight || {};
   const LONGEST = 30000;
 
-  // Ascending whole numbers as "3-7,12".
+  // Ascending whole numbers as "3-7,12"; null when that gets longer than a link may be.
   const ranges = (numbers) => {
     const parts = [];
-    for (let k = 0; k < numbers.length; ) {
+    let length = 0;
+    for (let k = 0; k < numbers.length && length < LONGEST; ) {
       let end = k;
       while (end + 1 < numbers.length && numbers[end + 1] === numbers[end] + 1) end += 1;
       parts.push(end > k ? `${numbers[k]}-${numbers[end]}` : `${numbers[k]}`);
+      length += parts[parts.length - 1].length + 1;
       k = end + 1;
     }
-    return parts.join(",");
+    return length < LONGEST ? parts.join(",") : null;
   };
 
   const numbers = (text) =>
@@ -35,9 +37,9 @@
     if (shown && shown !== "samples") parts.set("panel", shown);
     if (embedding) Object.entries({ map: embedding.name, x: embedding.x, y: embedding.y }).forEach(([k, v]) => parts.set(k, v));
     Object.entries(colour || {}).forEach(([key, value]) => value !== backlight.choices.defaults[key] && parts.set(key, value));
-    const chosen = selection && ranges([...backlight.array(selection.indices)].sort((a, b) => a - b));
-    if (chosen && chosen.length < LONGEST) [["selection", chosen], ["label", selection.label]].forEach(([k, v]) => parts.set(k, v));
-    return { text: parts.toString(), whole: !chosen || chosen.length < LONGEST };
+    const chosen = selection && ranges(backlight.array(selection.indices).slice().sort());
+    if (chosen) [["selection", chosen], ["label", selection.label]].forEach(([k, v]) => parts.set(k, v));
+    return { text: parts.toString(), whole: !selection || chosen !== null };
   };
 
   // Text that does not fit is left out: the toolbar takes what exists.
