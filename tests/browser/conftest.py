@@ -50,11 +50,12 @@ def served(chromium):
     """Serve a project (path or open project) with the installed panels, and look at it."""
     opened = []
 
-    def look(project):
-        opened.append(explore(project))
+    def look(project, **settings):
+        opened.append(explore(project, **settings))
         return Page(chromium, opened[-1])
 
     yield look
+    chromium.get("about:blank")  # a page whose server is gone complains in the next test's log
     for explorer in opened:
         explorer.close()
         explorer.project.close()

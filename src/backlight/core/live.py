@@ -167,9 +167,9 @@ class Live:
 def load_live(project: Project, model: nn.Module | str | None = None, **given: Any) -> Live:
     """Return the model beside a project, with the settings of its run.
 
-    model: the model itself, or how run.toml would name it. given: more keys of run.toml by field name, such as
-    weights, classes, device; what is left open comes from the run's own run.toml. Raises RequestError where
-    nothing names a model. Loading a model named `file.py:factory` runs that file.
+    model: the model itself, or how run.toml would name it. given: more keys of run.toml by field name, such
+    as weights, classes, device; what is left open comes from the run's own run.toml. Raises RequestError
+    where nothing names a model. Loading a model named `file.py:factory` runs that file.
     """
     from backlight.core.composite import composite as read_composite
     from backlight.core.run.identity import read_identity
@@ -233,17 +233,14 @@ def read_upload(data: bytes, name: str = "the upload") -> NDArray[np.uint8]:
         raise RequestError(f"{name} has {len(data) >> 20} MiB, expected at most {UPLOAD_BYTES >> 20}")
     try:
         with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as image:
-            if image.width * image.height > UPLOAD_PIXELS:
-                raise RequestError(
-                    f"{name} has {image.width} x {image.height} pixels, "
-                    f"expected at most {UPLOAD_PIXELS // 1_000_000} million"
-                )
-            return np.asarray(image.convert("RGB"))
-    except RequestError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+            if image.width * image.height <= UPLOAD_PIXELS:
+                return np.asarray(image.convert("RGB"))
+    except Image.DecompressionBombError:
+        pass
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
         kinds = ", ".join(PICTURE_FORMATS)
         raise FormatError(f"{name} is no picture that can be read; expected {kinds}") from error
+    raise RequestError(f"{name} has more than {UPLOAD_PIXELS // 1_000_000} million pixels")
 
 
 def picture_of(project: Project, index: int) -> NDArray[np.uint8]:
@@ -256,9 +253,10 @@ def picture_of(project: Project, index: int) -> NDArray[np.uint8]:
 def _preprocessing(recorded: Mapping[str, Any]) -> Preprocessing | None:
     from backlight.core.sources.preprocessing import Preprocessing
 
-    if not isinstance(recorded.get("preprocessing"), dict):
+    written = recorded.get("preprocessing")
+    if not isinstance(written, dict):
         return None
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in recorded["preprocessing"].items()}
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in written.items()}
     try:
         return Preprocessing(**values)
     except TypeError as error:

@@ -2,8 +2,8 @@
 
 What the shared stores hold (None until something is chosen):
 
-project, analysis, clustering: a name. category: a category id. A clustering that is written once more, unchanged,
-means that its clusters were renamed, merged or hidden: whatever shows clusters shows them anew.
+project, analysis, clustering: a name. category: a category id. A clustering that is written once more,
+unchanged, means that its clusters were renamed, merged or hidden: whatever shows them shows them anew.
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
@@ -80,7 +80,7 @@ class PanelContext:
 
     name: the panel's public name; every component id the panel makes comes from `id` or `item`.
     projects: by name, opened read-only.
-    live: models that explain single pictures, by the project's name; empty unless the explorer was given some.
+    live: models that explain single pictures, by project; empty unless the explorer was given some.
     """
 
     name: str
