@@ -33,6 +33,9 @@ class Config:
     weights: str | None = _key(
         "where", None, "A .safetensors file, a checkpoint of tensors, or a name such as DEFAULT; else random."
     )
+    weights_trusted: bool = _key(
+        "flag", False, "Load weights from any pickle, which may run code of whoever made it."
+    )
     classes: int | None = _key("whole", None, "Number of the model's outputs, passed as num_classes.")
     data: str = _key(
         "where", None, "A folder of class folders, an HDF5 file, a torchvision dataset or module:factory."
@@ -56,6 +59,7 @@ class Config:
     )
     resize: int | None = _key("whole", None, "Length of the shorter side before cropping.")
     interpolation: str | None = _key("text", None, "How pictures are resized: bilinear, bicubic, nearest.")
+    stretch: bool = _key("flag", False, "Resize both sides to the size and crop nothing.")
     mean: tuple[float, ...] | None = _key(
         "channels", None, "Subtracted from pictures in [0, 1]; one number, or three separated by commas."
     )

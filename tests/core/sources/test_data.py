@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from backlight.core.errors import FormatError, RequestError
-from backlight.core.sources.data import open_source
+from backlight.core.sources.data import TORCHVISION, DatasetSource, open_source
 
 
 def save(path, value=100, mode="RGB", size=(6, 4)):
@@ -89,6 +89,67 @@ def test_a_dataset_by_factory(tmp_path):
     source = open_source(f"{tmp_path}/mine.py:Two")
     assert len(source) == 2 and list(source.classes) == ["x", "y"]
     assert source.picture(1).shape == (4, 4, 3) and source.picture(1).max() == 50
+
+
+def write_mnist(folder, part, pictures, labels):
+    """Write the files of MNIST as its authors describe them: a magic number, sizes, bytes."""
+    for kind, array in (("images-idx3", pictures), ("labels-idx1", labels)):
+        header = np.array([0x0800 + array.ndim, *array.shape], ">i4").tobytes()
+        path = folder / "MNIST/raw" / f"{part}-{kind}-ubyte"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def test_a_torchvision_dataset_by_name_in_both_parts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    pictures = {"train": rng.integers(0, 256, (6, 28, 28)), "test": rng.integers(0, 256, (4, 28, 28))}
+    labels = np.arange(6) % 5
+    for part, split in (("train", "train"), ("t10k", "test")):
+        write_mnist(tmp_path / "datasets", part, pictures[split], labels[: len(pictures[split])])
+    for split, written in pictures.items():
+        count = len(written)
+        source = open_source("mnist", split=split)
+        assert (len(source), source.training(0)) == (count, split == "train")
+        assert [source.label(k) for k in range(count)] == labels[:count].tolist()
+        np.testing.assert_array_equal(source.picture(2), np.repeat(written[2][..., None], 3, -1))
+    assert len(source.classes) == 10
+
+
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_every_name_is_a_dataset_that_torchvision_looks_for(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split in ("train", "test"):
+        with pytest.raises(RequestError, match=f"dataset '{name}' is not in"):
+            open_source(name, split=split)
+
+
+def test_a_folder_of_parts_gives_the_one_asked_for(folder):
+    (folder / "dog").rename(folder / "train")
+    (folder / "cat").rename(folder / "val")
+    for part, name in (("train", "deep"), ("val", "x")):
+        (folder / part / name).mkdir(exist_ok=True)
+        save(folder / part / name / "p.png")
+    source = open_source(str(folder), split="test")
+    assert (list(source.classes), source.origin(0), source.training(0)) == (["x"], "x/p.png", False)
+    assert open_source(str(folder), split="train").training(0) is True
+
+
+class Private:
+    """Keeps labels as torchvision's newer datasets do; reading a picture would be noticed."""
+
+    _labels = (1, 0, 2)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, number):
+        raise AssertionError("a picture was read for its label")
+
+
+def test_labels_are_had_without_reading_pictures():
+    source = DatasetSource(Private(), "private")
+    assert [source.label(k) for k in range(3)] == [1, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Models by name and factory; weights that fit or are refused before anything changes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -101,9 +103,31 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
             return (exec, (f"open({str(ran)!r}, 'w').close()",))
 
     torch.save({"weight": Evil()}, tmp_path / "evil.pt")
-    with pytest.raises(RequestError, match="tensors-only checkpoint"):
+    with pytest.raises(RequestError, match="tensors-only checkpoint, and reading them could run code"):
         read_weights(tmp_path / "evil.pt")
     assert not ran.exists()
+
+
+def test_a_pickle_is_read_when_it_is_trusted_by_name(factory, tmp_path):
+    whole = load_model(factory)
+    for name, content in {
+        "model.pt": whole,
+        "more.pt": {"state_dict": whole.state_dict(), "args": Path()},
+    }.items():
+        torch.save(content, tmp_path / name)
+        with pytest.raises(RequestError, match=r"could run code; .* add --weights-trusted"):
+            load_model(factory, tmp_path / name)
+        loaded = load_model(factory, tmp_path / name, trusted=True)
+        assert weights_digest(loaded) == weights_digest(whole)
+
+
+def test_a_timm_name():
+    pytest.importorskip("timm", reason="timm is not installed (extra: bench)")
+    assert load_model("timm/resnet18", num_classes=3).fc.out_features == 3
+    with pytest.raises(RequestError, match="unknown timm model 'resnet81'"):
+        load_model("timm/resnet81")
+    with pytest.raises(RequestError, match="add --download to fetch them"):
+        load_model("timm/resnet18", "DEFAULT")
 
 
 def test_a_truncated_checkpoint_is_named(tmp_path):

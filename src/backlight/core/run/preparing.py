@@ -49,7 +49,7 @@ def prepare(config: Config, *, trial: bool = False) -> Prepared:
     source = open_samples(config)
     weights = config.weights
     notes: tuple[str, ...] = ()
-    named = pretrained(config.model, weights) if weights else None
+    named = pretrained(config.model, weights, config.download) if weights else None
     if trial and named is not None and not named.here():
         weights, notes = None, (f"weights {config.weights!r} would be downloaded; random ones stand in here",)
     explainer = Explainer(
@@ -99,7 +99,9 @@ def build_model(config: Config, weights: str | None) -> nn.Module:
     arguments = {"num_classes": config.classes} if config.classes else {}
     with torch.random.fork_rng(devices=[]):  # weights that are drawn are the same in every run of one seed
         torch.manual_seed(config.seed)
-        model = load_model(config.model, weights, download=config.download, **arguments)
+        model = load_model(
+            config.model, weights, download=config.download, trusted=config.weights_trusted, **arguments
+        )
     try:
         return model.to(config.device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled for a device
@@ -127,15 +129,16 @@ def _settings(config: Config) -> Settings:
 
 def preprocessing(config: Config) -> Preprocessing:
     """Return the preprocessing that a config gives, for the rest that of named weights."""
-    named = pretrained(config.model, config.weights) if config.weights else None
+    named = pretrained(config.model, config.weights, config.download) if config.weights else None
     base = named.preprocessing if named else Preprocessing()
     fresh = config.size is not None  # another size makes the library's resizing meaningless
     return Preprocessing(
         config.size or base.size,
         config.mean or base.mean,
         config.std or base.std,
-        config.resize or (None if fresh else base.resize),
+        config.resize or (None if fresh or config.stretch else base.resize),
         config.interpolation or base.interpolation,
+        config.stretch or (base.stretch and not fresh),
     )
 
 

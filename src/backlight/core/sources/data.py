@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -135,12 +136,7 @@ class DatasetSource(Source):
     def __init__(self, dataset: Any, name: str, training: bool | None = None) -> None:
         self._dataset, self.name, self._training = dataset, name, training
         try:
-            labels = getattr(dataset, "targets", getattr(dataset, "labels", None))
-            self._labels = (
-                [int(x) for x in labels]
-                if labels is not None
-                else [int(dataset[i][1]) for i in range(len(dataset))]
-            )
+            self._labels = [int(label) for label in _labels(dataset)]
         except (TypeError, ValueError, IndexError) as error:
             raise RequestError(
                 f"data {name!r} does not yield (picture, integer label) by number: {error}"
@@ -183,6 +179,14 @@ def read_picture(path: Path) -> Picture:
         raise FormatError(f"{path} is not a readable picture ({error})") from error
 
 
+def _labels(dataset: Any) -> Iterable[Any]:
+    """Return the labels of a dataset without reading its pictures, where it keeps them apart."""
+    for name in ("targets", "labels", "_labels"):  # as torchvision's and most others call them
+        if (found := getattr(dataset, name, None)) is not None:
+            return list(found)
+    return (dataset[number][1] for number in range(len(dataset)))
+
+
 def open_source(spec: str, *, download: Path | None = None, split: str | None = None) -> Source:
     """Open a folder of class sub-folders, an HDF5 file, a torchvision dataset's name, or `module:factory`.
 
@@ -218,12 +222,30 @@ def open_source(spec: str, *, download: Path | None = None, split: str | None = 
 TORCHVISION = {
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
-    "mnist": "MNIST",
+    "dtd": "DTD",
     "fashion-mnist": "FashionMNIST",
-    "svhn": "SVHN",
+    "fgvc-aircraft": "FGVCAircraft",
+    "flowers102": "Flowers102",
+    "food101": "Food101",
+    "gtsrb": "GTSRB",
+    "imagenet": "ImageNet",
+    "imagenette": "Imagenette",
+    "kmnist": "KMNIST",
+    "mnist": "MNIST",
+    "oxford-iiit-pet": "OxfordIIITPet",
     "stl10": "STL10",
+    "svhn": "SVHN",
+    "usps": "USPS",
 }
 """Public name -> class in torchvision.datasets, of those that yield (picture, class)."""
+
+_PARTS = {
+    "fgvc-aircraft": ("trainval", "test"),
+    "imagenet": ("train", "val"),
+    "imagenette": ("train", "val"),
+    "oxford-iiit-pet": ("trainval", "test"),
+}
+"""Names of the training and the test part, where they are not train and test."""
 
 
 SPLITS = {"train": ("train", "training"), "test": ("test", "val", "validation")}
@@ -235,11 +257,19 @@ def torchvision_dataset(name: str, folder: Path, download: bool, split: str = "t
     from torchvision import datasets
 
     kind = getattr(datasets, TORCHVISION[name])
-    part = {"split": split} if name in ("svhn", "stl10") else {"train": split == "train"}
+    training = split == "train"
+    parameters = inspect.signature(kind).parameters
+    part = (
+        {"train": training}
+        if "train" in parameters
+        else {"split": _PARTS.get(name, ("train", "test"))[not training]}
+    )
+    may = {"download": download} if "download" in parameters else {}  # ImageNet has to be there
     try:
-        return kind(str(folder), download=download, **part)
+        return kind(str(folder), **may, **part)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        if download:
+        if may and download:
             raise BacklightError(f"dataset {name!r} cannot be downloaded into {folder}: {reason}") from error
-        raise RequestError(f"dataset {name!r} is not in {folder}; add --download to fetch it") from error
+        hint = "add --download to fetch it" if may else "torchvision cannot fetch it, put its archives there"
+        raise RequestError(f"dataset {name!r} is not in {folder}; {hint}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,22 +17,27 @@ from backlight.core.sources.pretrained import pretrained, timm_model
 
 
 def load_model(
-    spec: str, weights: Path | str | None = None, *, download: bool = False, **arguments: Any
+    spec: str,
+    weights: Path | str | None = None,
+    *,
+    download: bool = False,
+    trusted: bool = False,
+    **arguments: Any,
 ) -> nn.Module:
     """Build a model and load its weights.
 
     spec: a torchvision model, `timm/NAME`, `hf/NAME`, `package.module:factory` or `file.py:factory`.
-    weights: a .safetensors file or a checkpoint of tensors, never other pickles; or the name of the
-    library's own weights, e.g. "DEFAULT", which `download` allows to be fetched.
+    weights: a .safetensors file or a checkpoint of tensors, other pickles only when `trusted`; or the name of
+    the library's own weights, e.g. "DEFAULT", which `download` allows to be fetched.
     arguments: passed to the factory, e.g. num_classes=10.
     """
-    if weights is not None and (named := pretrained(spec, str(weights))):
-        return named.load(download, arguments)
+    if weights is not None and (named := pretrained(spec, str(weights), download)):
+        return named.load(arguments)
     model = _build(spec, arguments)
     if not isinstance(model, nn.Module):
         raise RequestError(f"model {spec!r} built {type(model).__name__}, expected a torch.nn.Module")
     if weights is not None:
-        load_weights(model, Path(weights))
+        load_weights(model, Path(weights), trusted)
     return model
 
 
@@ -62,9 +68,9 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
     return models.get_model(spec, weights=None, **arguments)
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, trusted: bool = False) -> None:
     """Load a state dict into the model; RequestError naming what does not fit, before anything is changed."""
-    state = read_weights(path)
+    state = read_weights(path, trusted)
     own = model.state_dict()
     missing = sorted(own.keys() - state.keys())
     extra = sorted(state.keys() - own.keys())
@@ -83,28 +89,47 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from .safetensors or a tensors-only checkpoint, also below a `state_dict` key."""
+def read_weights(path: Path, trusted: bool = False) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors or a checkpoint, also below a `state_dict` key.
+
+    trusted: take whole models and other pickles, too, whose reading runs code that they name.
+    Raises RequestError where the file cannot be read, or not without trusting it.
+    """
     if not path.is_file():
         raise RequestError(f"weights {path} do not exist")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        found = _read(path, trusted)
+    except pickle.UnpicklingError as error:
+        if trusted:
+            raise RequestError(f"weights {path} cannot be unpickled: {first_line(error)}") from error
         raise RequestError(
-            f"weights {path} cannot be read as safetensors or a tensors-only checkpoint: {first}"
+            f"weights {path} are no safetensors or tensors-only checkpoint, and reading them could run code; "
+            "if you trust whoever made them, add --weights-trusted"
         ) from error
+    except Exception as error:  # a pickle that is trusted may raise anything
+        raise RequestError(f"weights {path} cannot be read: {first_line(error)}") from error
+    if isinstance(found, nn.Module):
+        found = found.state_dict()
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]
     if not isinstance(found, Mapping) or not all(isinstance(v, Tensor) for v in found.values()):
         raise RequestError(f"weights {path} hold {type(found).__name__}, expected a state dict of tensors")
     return {str(k).removeprefix("module."): v for k, v in found.items()}
+
+
+def _read(path: Path, trusted: bool) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=not trusted)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says first, or its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -29,6 +29,7 @@ class Preprocessing:
     mean, std: per channel, in units of [0, 1] pictures.
     resize: length of the shorter side before cropping, as in torchvision's presets; None: fits the size.
     interpolation: "bilinear", "bicubic" or "nearest".
+    stretch: resize both sides to the size, whatever the shape of the picture, and crop nothing.
     """
 
     size: tuple[int, int] | None = None
@@ -36,6 +37,7 @@ class Preprocessing:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     resize: int | None = None
     interpolation: str = "bilinear"
+    stretch: bool = False
 
     def __post_init__(self) -> None:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -45,6 +47,8 @@ class Preprocessing:
 
         if self.interpolation not in INTERPOLATIONS:
             raise RequestError(unknown("interpolation", self.interpolation, INTERPOLATIONS))
+        if self.stretch and (self.size is None or self.resize is not None):
+            raise RequestError("stretch needs a size, and resize would contradict it")
         if self.resize is not None and (self.size is None or self.resize < max(self.size)):
             raise RequestError(f"resize {self.resize} is below the size {self.size} that is cropped from it")
 
@@ -54,6 +58,8 @@ class Preprocessing:
             return picture
         height, width = self.size
         image = Image.fromarray(picture)
+        if self.stretch:
+            return np.asarray(image.resize((width, height), INTERPOLATIONS[self.interpolation]))
         resized = image.resize(self._before_cropping(image), INTERPOLATIONS[self.interpolation])
         if self.resize is None:
             left, top = (resized.width - width) // 2, (resized.height - height) // 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,18 +34,23 @@ class Pretrained(ABC):
         """Say whether the weights lie on this machine."""
 
     @abstractmethod
-    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
-        """Return the model with its weights; RequestError when they are not here and `download` is false."""
+    def load(self, arguments: Mapping[str, Any]) -> nn.Module:
+        """Return the model with its weights; RequestError when they are not here and may not be fetched."""
 
 
-def pretrained(spec: str, weights: str) -> Pretrained | None:
-    """Return what `weights` names for a model, or None where it means a file."""
+def pretrained(spec: str, weights: str, download: bool = False) -> Pretrained | None:
+    """Return what `weights` names for a model, or None where it means a file.
+
+    download: whether they may be fetched.
+    """
     if Path(weights).exists() or Path(weights).suffix or Path(weights).name != weights or is_factory(spec):
         return None
     if spec.startswith("timm/"):
-        return TimmWeights(spec)
+        return TimmWeights(spec, download)
     if spec.startswith("hf/"):
-        return HuggingFaceWeights(spec)
+        from backlight.core.sources.huggingface import HuggingFaceWeights
+
+        return HuggingFaceWeights(spec, download)
     from torchvision import models
 
     if spec not in models.list_models():
@@ -54,7 +58,7 @@ def pretrained(spec: str, weights: str) -> Pretrained | None:
     known = models.get_model_weights(spec).__members__
     if weights not in known:
         raise RequestError(f"{unknown(f'weights of {spec}', weights, known)}; or give a file that exists")
-    return TorchvisionWeights(spec, known[weights])
+    return TorchvisionWeights(spec, known[weights], download)
 
 
 @final
@@ -64,6 +68,7 @@ class TorchvisionWeights(Pretrained):
 
     spec: str
     member: Any
+    download: bool = False
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -83,12 +88,12 @@ class TorchvisionWeights(Pretrained):
         name = str(self.member.url).rpartition("/")[2]
         return Path(torch.hub.get_dir(), "checkpoints", name).is_file()
 
-    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+    def load(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Build the model as torchvision does for these weights."""
         from torchvision import models
 
-        if not download and not self.here():
-            raise _not_here(self.member.name, self.spec)
+        if not self.download and not self.here():
+            raise not_here(self.member.name, self.spec)
         try:
             model: nn.Module = models.get_model(self.spec, weights=self.member, progress=False, **arguments)
         except (OSError, RuntimeError, ValueError) as error:
@@ -104,12 +109,13 @@ class TimmWeights(Pretrained):
     """The weights timm has for a model, whatever they are called."""
 
     spec: str
+    download: bool = False
 
     @property
     def preprocessing(self) -> Preprocessing:
         """Read timm's configuration of the weights."""
         config = timm_module(self.spec).data.resolve_data_config(
-            pretrained_cfg=timm_module(self.spec).get_pretrained_cfg(_name(self.spec)).to_dict()
+            pretrained_cfg=timm_module(self.spec).get_pretrained_cfg(name_in(self.spec)).to_dict()
         )
         height, width = config["input_size"][-2:]
         resize = int(min(height, width) / config["crop_pct"])
@@ -123,7 +129,7 @@ class TimmWeights(Pretrained):
         """Read timm's descriptions of the ImageNet classes, for weights that have them."""
         data, config = (
             timm_module(self.spec).data,
-            timm_module(self.spec).get_pretrained_cfg(_name(self.spec)),
+            timm_module(self.spec).get_pretrained_cfg(name_in(self.spec)),
         )
         subset = data.infer_imagenet_subset(config.to_dict())
         if not subset:
@@ -136,58 +142,11 @@ class TimmWeights(Pretrained):
         """Say no: timm alone knows its cache."""
         return False
 
-    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
+    def load(self, arguments: Mapping[str, Any]) -> nn.Module:
         """Let timm load them."""
-        if not download:
-            raise _not_here("DEFAULT", self.spec)
+        if not self.download:
+            raise not_here("DEFAULT", self.spec)
         return timm_model(self.spec, pretrained=True, **arguments)
-
-
-@final
-@dataclass(frozen=True)
-class HuggingFaceWeights(Pretrained):
-    """An image classifier of the Hugging Face hub, or a folder saved by transformers."""
-
-    spec: str
-
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """Read the processor's configuration, which lies beside the weights."""
-        processor = self._transformers().AutoImageProcessor.from_pretrained(_name(self.spec))
-        size = dict(processor.size)
-        height = int(size.get("height") or size.get("shortest_edge") or 224)
-        width = int(size.get("width") or height)
-        return Preprocessing((height, width), tuple(processor.image_mean), tuple(processor.image_std))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Read the configuration beside the weights."""
-        found = self._transformers().AutoConfig.from_pretrained(_name(self.spec)).id2label
-        return tuple(str(found[number]) for number in sorted(found))
-
-    def here(self) -> bool:
-        """Say whether the name is a folder."""
-        return Path(_name(self.spec)).is_dir()
-
-    def load(self, download: bool, arguments: Mapping[str, Any]) -> nn.Module:
-        """Let transformers load them, from this machine alone unless allowed."""
-        kind = self._transformers().AutoModelForImageClassification
-        try:
-            model: nn.Module = kind.from_pretrained(_name(self.spec), local_files_only=not download)
-        except (OSError, ValueError) as error:
-            if not download:
-                raise _not_here("DEFAULT", self.spec) from error
-            raise BacklightError(f"{self.spec} cannot be had: {error}") from error
-        return model
-
-    def _transformers(self) -> Any:
-        try:
-            transformers = importlib.import_module("transformers")
-        except ImportError:
-            raise RequestError(
-                f"model {self.spec!r} needs transformers; try `pip install transformers`"
-            ) from None
-        return transformers
 
 
 def timm_module(spec: str) -> Any:
@@ -197,22 +156,24 @@ def timm_module(spec: str) -> Any:
         import timm.data
     except ImportError:
         raise RequestError(f"model {spec!r} needs timm; try `pip install timm`") from None
-    if _name(spec).partition(".")[0] not in timm.list_models():
-        raise RequestError(unknown("timm model", _name(spec), timm.list_models()))
+    if name_in(spec).partition(".")[0] not in timm.list_models():
+        raise RequestError(unknown("timm model", name_in(spec), timm.list_models()))
     return timm
 
 
 def timm_model(spec: str, **arguments: Any) -> nn.Module:
     """Build `timm/NAME`."""
-    model: nn.Module = timm_module(spec).create_model(_name(spec), **arguments)
+    model: nn.Module = timm_module(spec).create_model(name_in(spec), **arguments)
     return model
 
 
-def _name(spec: str) -> str:
+def name_in(spec: str) -> str:
+    """Return NAME of `timm/NAME` or `hf/NAME`."""
     return spec.partition("/")[2]
 
 
-def _not_here(weights: str, spec: str) -> RequestError:
+def not_here(weights: str, spec: str) -> RequestError:
+    """Return what is raised where weights would have to be fetched."""
     return RequestError(
         f"weights {weights!r} of {spec} are not on this machine; add --download to fetch them"
     )
