@@ -152,7 +152,7 @@ def _labels(given: str | None, config: Config) -> Labels:
         return Labels(imagenet())
     if given is not None:
         return Labels(read_labels(Path(given)))
-    weights = pretrained(config.model, config.weights) if config.weights else None
+    weights = pretrained(config.model, config.weights, config.download) if config.weights else None
     return Labels(weights.classes if weights and config.classes is None else ())
 
 
