@@ -17,16 +17,21 @@ from backlight.core.node import Run
 from backlight.core.plan import Plan
 from backlight.core.surroundings import captured, evaluation, hidden_modules
 from backlight.core.targets import Explained, Target, explained
+from backlight.core.tokens import Tokens
 
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+
+_NOTHING = "there is no input to explain: no floating-point tensor was given"
 
 
 @dataclass(frozen=True)
 class Passed:
     """One forward pass and its modified backward passes.
 
-    relevance: structured like the inputs; each (N, K, *input) for K targets. explained: output and targets.
-    layers: relevance of the layers asked for, (N, K, *layer); activations: their outputs, (N, *layer).
+    relevance: structured like the inputs; each (N, K, *input) for K targets. Where all inputs are whole
+    numbers, a token has the relevance of what the model looks up for it, summed over features.
+    explained: output and targets. layers: relevance of the layers asked for, (N, K, *layer).
+    activations: their outputs, (N, *layer).
     """
 
     relevance: Any
@@ -107,9 +112,11 @@ class Differentiator:
         with evaluation(self.model), captured(self.model, layers, settle) as outputs:
             leaves = structured(inputs, _attached_leaf if self.attached else _leaf)
             flat = _differentiable(leaves)
-            if not flat:
-                raise EngineError("there is no input to explain: no floating-point tensor was given")
-            output = self._forward(leaves, flat, interceptor)
+            tokens = None if flat else Tokens(_all(leaves))
+            if interceptor is None and tokens is not None:  # plain gradients, watched to find the embedding
+                interceptor = Interceptor(Plan.of(self.model, Composite(()), ()), audit, self.attached)
+            output = self._forward(leaves, flat, tokens, interceptor)
+            flat = flat if tokens is None else [looked_up for _, looked_up in tokens.embedded]
             coverage = self._coverage(interceptor)
             found = explained(output, target)
             found = found.attached(output) if self.attached else found
@@ -131,12 +138,17 @@ class Differentiator:
             returned = sum(float(r.sum(dtype=torch.float64)) for r in relevance[: len(flat)])
             received = float(sum(s.sum(dtype=torch.float64) for s in starts))
             record = Audit(tuple(interceptor.audit), received, returned)
-        shaped = iter(relevance)
-        shares = structured(
-            leaves, lambda leaf: next(shaped) if leaf.requires_grad else torch.zeros_like(leaf)[:, None]
-        )
+        of_layers = dict(zip(layers, relevance[len(flat) :], strict=True))
+        of_inputs = relevance[: len(flat)] if tokens is None else tokens.shares(relevance[: len(flat)])
+        shaped = iter(of_inputs)
+
+        def share(leaf: Tensor) -> Tensor:
+            if tokens is not None or leaf.requires_grad:
+                return next(shaped)
+            return leaf.new_zeros((leaf.shape[0], len(starts), *leaf.shape[1:]))
+
         kept = {name: outputs[name].detach() for name in layers}
-        passed = Passed(shares, found, dict(zip(layers, shaped, strict=True)), kept, coverage, record)
+        passed = Passed(structured(leaves, share), found, of_layers, kept, coverage, record)
         if not audit and not all(bool(r.isfinite().all()) for r in (found.values(), *relevance)):
             self._accuse(inputs, target)
         return passed
@@ -158,17 +170,27 @@ class Differentiator:
             raise EngineError(f"no rule covers {len(coverage.uncovered)} operation(s): {listed}")
         return coverage
 
-    def _forward(self, leaves: Any, flat: list[Tensor], interceptor: Interceptor | None) -> Tensor:
+    def _forward(
+        self, leaves: Any, flat: list[Tensor], tokens: Tokens | None, interceptor: Interceptor | None
+    ) -> Tensor:
         # A model whose first operation is in place could not write on a leaf; on its copy it can.
         args, kwargs = _arguments(leaves if interceptor else structured(leaves, torch.clone))
         if interceptor is None:
             output = logits(self.model(*args, **kwargs))
         else:
-            interceptor.start(flat)
-            with interceptor:
-                raw = self.model(*args, **kwargs)
+            interceptor.start(flat, tokens)
+            try:
+                with interceptor:
+                    raw = self.model(*args, **kwargs)
+            except RuntimeError as error:
+                if tokens is None or tokens.embedded:
+                    raise
+                told = str(error).splitlines()[0]
+                raise EngineError(f"{_NOTHING}, and the model does not take whole numbers: {told}") from error
             output = interceptor.aliases.current(logits(raw))
             interceptor.finish()
+        if tokens is not None and not tokens.embedded:
+            raise EngineError(f"{_NOTHING}, and the model looks up no embedding of a whole-number one")
         if not output.is_floating_point() or not output.requires_grad:
             raise EngineError(
                 f"the output of {type(self.model).__name__} ({output.dtype}, {tuple(output.shape)}) does not "
@@ -281,11 +303,14 @@ def _batched(output: Tensor) -> Tensor:
     return output.reshape(-1, 1) if output.ndim == 1 else output
 
 
+def _all(leaves: Any) -> list[Tensor]:
+    if isinstance(leaves, Mapping):
+        return list(leaves.values())
+    return list(leaves) if isinstance(leaves, tuple) else [leaves]
+
+
 def _differentiable(leaves: Any) -> list[Tensor]:
-    values = (
-        leaves.values() if isinstance(leaves, Mapping) else leaves if isinstance(leaves, tuple) else (leaves,)
-    )
-    return [leaf for leaf in values if leaf.requires_grad]
+    return [leaf for leaf in _all(leaves) if leaf.requires_grad]
 
 
 def _arguments(leaves: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -41,6 +41,7 @@ from backlight.core.ops import AffineOp, Call, DenseMap, Fresh, LinearMap, Op, S
 from backlight.core.plan import Matcher, Plan
 from backlight.core.rule import Rule
 from backlight.core.tensors import all_finite, map_tensors, tensors_in
+from backlight.core.tokens import Tokens
 
 _GET = "__get__"
 _MODULE_CALL: types.CodeType = nn.Module.__call__.__code__
@@ -66,11 +67,16 @@ class Interceptor(TorchFunctionMode):
         self.aliases = Aliases()
         self._matcher = Matcher(self.plan)
         self._inputs: set[int] = set()
+        self.tokens: Tokens | None = None
         self.merger = Merger(self.plan)
 
-    def start(self, leaves: Sequence[Tensor]) -> None:
-        """Name the leaves that are being explained; any other leaf is a parameter and a constant here."""
+    def start(self, leaves: Sequence[Tensor], tokens: Tokens | None = None) -> None:
+        """Name the leaves that are being explained; any other leaf is a parameter and a constant here.
+
+        tokens: whole-number inputs, where these are explained: what is looked up for them becomes a leaf.
+        """
         self._inputs = {id(leaf) for leaf in leaves}
+        self.tokens = tokens
 
     def finish(self) -> None:
         """Decide rules that depend on how many operations there were in all; call when the model has run."""
@@ -96,9 +102,7 @@ class Interceptor(TorchFunctionMode):
         if not live or not torch.is_grad_enabled():
             if args and isinstance(args[0], Tensor) and args[0].requires_grad and _writes(func, args, kwargs):
                 return self._unrecorded(func, args, kwargs, changed)
-            if self.attachment is None:
-                return func(*args, **kwargs)
-            return self.attachment.mark(func(*self._attach(args), **self._attach(kwargs)))
+            return self._constant(func, args, kwargs)
         for name, canonizer in self.plan.canonizers:
             if (parts := canonizer.decompose(func)) is not None:
                 return self._decompose(name, func, parts, args, kwargs)
@@ -109,6 +113,16 @@ class Interceptor(TorchFunctionMode):
         if watched and not all_finite(map_tensors(result, self.aliases.current)):
             self.broken = self.covered[-1].site
         return result
+
+    def _constant(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compute what depends on no explained tensor: parameters, masks, tokens up to their embedding."""
+        result = func(*self._attach(args), **self._attach(kwargs))
+        found = None if self.tokens is None else self.tokens.follow(func, (args, kwargs), result)
+        if found is not None:
+            self._inputs.add(id(found))
+            self._record("embedding", ROUTE, "routed")
+            return found
+        return result if self.attachment is None else self.attachment.mark(result)
 
     def _computed(
         self,

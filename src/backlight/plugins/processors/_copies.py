@@ -54,6 +54,16 @@ def only(inputs: Any, method: str) -> Tensor:
     raise RequestError(f"{method} explains models of one input, got {len(values)}")
 
 
+def floating(inputs: Any, method: str) -> None:
+    """Raise RequestError if all inputs are whole numbers, which cannot be scaled or moved a little."""
+    values = [inputs] if isinstance(inputs, Tensor) else list(getattr(inputs, "values", lambda: inputs)())
+    if not any(x.is_floating_point() for x in values):
+        raise RequestError(
+            f"{method} got {values[0].dtype} inputs, expected floating-point ones; tokens are explained by "
+            'method "gradient" with a composite'
+        )
+
+
 def positive(**counts: int) -> None:
     """Raise ValueError naming the first count below 1."""
     for name, count in counts.items():

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, final
 from backlight.core.differentiation import Differentiator
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors._copies import combine
+from backlight.plugins.processors._copies import combine, floating
 
 
 @final
@@ -40,6 +40,7 @@ class InputXGradient(Processor):
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return input ⊙ gradient, (N, K, *input), and the same of the layers asked for."""
+        floating(inputs, "input-x-gradient")
         passed = differentiate(inputs, target, unit=True)
         relevance = combine(inputs, passed.relevance, lambda x, slope: x.detach()[:, None] * slope)
         layers = {name: passed.activations[name][:, None] * slope for name, slope in passed.layers.items()}

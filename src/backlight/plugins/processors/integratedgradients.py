@@ -15,7 +15,7 @@ from backlight.core.differentiation import Differentiator, structured
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, combine, length, positive
+from backlight.plugins.processors._copies import chunks, combine, floating, length, positive
 
 
 @final
@@ -39,6 +39,7 @@ class IntegratedGradients(Processor):
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the relevance of the inputs, (N, K, *input)."""
+        floating(inputs, "integrated-gradients")
         batch, again = length(inputs), differentiate.evaluate(inputs, target).again
         total = None
         for steps in chunks(self.steps, batch, self.batch_size):

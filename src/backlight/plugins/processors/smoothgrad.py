@@ -17,7 +17,7 @@ from backlight.core.differentiation import Differentiator, structured
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, combine, length, positive
+from backlight.plugins.processors._copies import chunks, combine, floating, length, positive
 
 
 @final
@@ -44,6 +44,7 @@ class SmoothGrad(Processor):
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the mean relevance of the inputs, (N, K, *input), and of the layers asked for."""
+        floating(inputs, "smooth-grad")
         batch, again = length(inputs), differentiate.evaluate(inputs, target).again
         numbers = itertools.count(self.seed)
         generators = structured(inputs, lambda _: torch.Generator().manual_seed(next(numbers)))
