@@ -7,17 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from PIL import Image
 
-from backlight.app.heatmap.explaining import Explanations
 from backlight.core.errors import RequestError
 from backlight.core.grid import heatmap_grid
 from backlight.core.heatmap import heatmap, overlay
-from backlight.core.sources.labels import Labels
 from backlight.core.store import atomic_path
+
+if TYPE_CHECKING:  # recolouring a file needs no torch
+    from backlight.app.heatmap.explaining import Explanations
+    from backlight.core.sources.labels import Labels
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"optimize": True}),
