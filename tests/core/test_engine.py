@@ -184,6 +184,23 @@ class TestLayers:
         found = attribute(model, images(), 1, composite="epsilon", layers=["0", "1"])
         torch.testing.assert_close(found.layers["0"].flatten(1), found.layers["1"], rtol=0, atol=0)
 
+    @pytest.mark.parametrize("preset", [None, LRP0])
+    def test_every_run_of_a_shared_module(self, preset):
+        model, x = net("shared module"), images()
+        names = ["again[0]", "again[1]", "again[-1]", "again[-2]", "again", "conv"]
+        found = attribute(model, x, 1, composite=preset, layers=names).layers
+        first, second = found["again[0]"], found["again[1]"]
+        for name, expected in (("again", second), ("again[-1]", second), ("again[-2]", first)):
+            torch.testing.assert_close(found[name], expected, rtol=0, atol=0)
+        hidden = [model.conv(x)]
+        for _ in range(2):
+            hidden.append(model.again(hidden[-1].relu()))
+        slopes = torch.autograd.grad(model.head(hidden[-1].relu().mean((2, 3)))[:, 1].sum(), hidden)
+        for share, y, slope in zip((found["conv"], first, second), hidden, slopes, strict=True):
+            torch.testing.assert_close(share, slope if preset is None else y * slope, rtol=1e-6, atol=1e-9)
+        with pytest.raises(EngineError, match=r"layer 'again\[2\]' did not run"):
+            attribute(model, x, 1, composite=preset, layers=["again[2]"])
+
     def test_unknown_silent_and_unusual_layers_are_named(self):
         model = small()
         with pytest.raises(EngineError, match=r"unknown layer 'blok\.0'; did you mean 'block\.0'"):

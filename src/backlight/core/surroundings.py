@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,8 @@ from backlight.core.coverage import Covered
 from backlight.core.eager import uncompiled
 from backlight.core.errors import EngineError, unknown
 from backlight.core.ops import Site
+
+_RUN = re.compile(r"(.+)\[(-?\d+)\]")
 
 
 def hidden_modules(model: nn.Module) -> list[Covered]:
@@ -46,29 +49,43 @@ def captured(
 ) -> Iterator[dict[str, Any]]:
     """Collect the outputs of named modules while the model runs; the hooks are gone afterwards.
 
-    A module that runs several times is represented by its last run. settle: tells what stands for a tensor
-    under interception; without it the model goes on with a copy, which it may change in place.
+    A module that runs several times is represented by its last run; "name[0]" is its first, "name[-2]" its
+    last but one. settle: tells what stands for a tensor under interception; without it the model goes on with
+    a copy, which it may change in place.
     """
     modules = dict(model.named_modules())
     outputs: dict[str, Any] = {}
 
-    def keep(name: str) -> Callable[..., None]:
+    def keep(name: str, run: int | None) -> Callable[..., None]:
+        runs: list[Any] = []
+
         def hook(module: nn.Module, given: Any, output: Any) -> Any:
-            if not isinstance(output, Tensor):
-                outputs[name] = output
-                return None
-            outputs[name] = output if settle is None else settle(output)
-            return output.clone() if settle is None else None
+            tensor = isinstance(output, Tensor)
+            runs.append(settle(output) if tensor and settle is not None else output)
+            wanted = -1 if run is None else run
+            if -len(runs) <= wanted < len(runs):
+                outputs[name] = runs[wanted]
+            if wanted == -1:
+                runs.clear()
+            return output.clone() if tensor and settle is None else None
 
         return hook
 
     handles = []
     try:
         for name in names:
-            if name not in modules:
-                raise EngineError(f"the model has {unknown('layer', name, [n for n in modules if n])}")
-            handles.append(modules[name].register_forward_hook(keep(name)))
+            module, run = _run_of(name, modules)
+            handles.append(module.register_forward_hook(keep(name, run)))
         yield outputs
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _run_of(name: str, modules: Mapping[str, nn.Module]) -> tuple[nn.Module, int | None]:
+    """Return the module that a name means, and which of its runs; None for the last."""
+    found = _RUN.fullmatch(name)
+    path, run = (found[1], int(found[2])) if found and name not in modules else (name, None)
+    if path not in modules:
+        raise EngineError(f"the model has {unknown('layer', path, [n for n in modules if n])}")
+    return modules[path], run
