@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backlight.app.cli.progress import duration
+
 if TYPE_CHECKING:
     from backlight.core.run_config import Config
 
@@ -44,13 +46,6 @@ def show(config: Config, as_json: bool) -> None:
     click.echo(f"samples: {cost.samples} in {-(-cost.samples // config.shard_size)} shards")
     click.echo(f"time: about {duration(cost.seconds)} on {config.device}")
     click.echo(f"disk: at most {size(cost.size)} in {Path(config.out)}")
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def size(number: int) -> str:

@@ -34,20 +34,50 @@ def progress_bar(title: str, *, quiet: bool = False, as_json: bool = False) -> I
         BarColumn(),
         MofNCompleteColumn(),
         rate,
-        TimeRemainingColumn(speed_estimate_period=120),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as progress:
         bar = progress.add_task(title, total=None, rate="")
-        start: list[tuple[float, int]] = []
+        pace = Pace()
 
         def update(done: int, total: int, name: str = "") -> None:
-            start[:] = start or [(time.monotonic(), done)]
-            seconds, made = time.monotonic() - start[0][0], done - start[0][1]
-            rate = f"{made / seconds:.1f}/s" if made and seconds else ""
+            pace.tell(done)
             named = {"description": f"{title} {name}".strip()} if name else {}
-            progress.update(bar, completed=done, total=total, rate=rate, **named)  # type: ignore[arg-type]
+            progress.update(bar, completed=done, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
 
         yield update
+
+
+class Pace:
+    """How fast work goes: counted from the first report, as what was done before it took no time."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+        self._each, self._done = 0.0, 0
+
+    def tell(self, done: int) -> None:
+        """Take note of how much is done now."""
+        now = time.monotonic()
+        self._start = self._start or (now, done)
+        made = done - self._start[1]
+        self._each = (now - self._start[0]) / made if made else 0.0
+        self._done = done
+
+    @property
+    def rate(self) -> str:
+        """The rate as a person reads it, or nothing while it is not known."""
+        return f"{1 / self._each:.1f}/s" if self._each else ""
+
+    def left(self, total: int) -> float:
+        """Return the seconds that the rest of `total` will take; 0 while that is not known."""
+        return self._each * (total - self._done)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _nothing(done: int, total: int, name: str = "") -> None:
@@ -56,12 +86,18 @@ def _nothing(done: int, total: int, name: str = "") -> None:
 
 def _lines(title: str, every: float = 30.0) -> Report:
     """Return a reporter that prints a line for everything named, and one now and then in between."""
-    said = [time.monotonic()]
+    said, pace = time.monotonic(), Pace()
+    nameless = True
 
     def line(done: int, total: int, name: str = "") -> None:
-        if done and (name or done == total or time.monotonic() - said[0] >= every):
-            said[0] = time.monotonic()
-            click.echo(f"{title} {done}/{total}{': ' if name else ''}{name}", err=True)
+        nonlocal said, nameless
+        pace.tell(done)
+        nameless = nameless and not name
+        if done and (name or (nameless and done == total) or time.monotonic() - said >= every):
+            said = time.monotonic()
+            left = pace.left(total)
+            told = [pace.rate, f"about {duration(left)} left"] if left else []
+            click.echo(", ".join([f"{title} {done}/{total}{': ' if name else ''}{name}", *told]), err=True)
 
     return line
 

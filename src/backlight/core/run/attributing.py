@@ -20,7 +20,7 @@ from backlight.core.run.layout import CONFIG_FILE, RUN_FILE, Layout, locked, swe
 from backlight.core.run.making import make_shards
 from backlight.core.run.reading import read_picture
 from backlight.core.run.settings import Settings
-from backlight.core.run.writing import missing
+from backlight.core.run.writing import missing, read_record
 from backlight.core.sources.data import Source
 from backlight.core.store import atomic_text
 
@@ -142,16 +142,16 @@ def disk_errors(root: Path) -> Iterator[None]:
 
 
 class Tally:
-    """Counts samples and shards, and reports them."""
+    """Counts samples, shards and failures, and reports them."""
 
     def __init__(self, progress: Progress | None, layout: Layout, todo: Sequence[int]) -> None:
         self._progress, self._layout = progress, layout
         self.left = len(todo)
-        self._done = layout.samples - sum(len(layout.numbers(shard)) for shard in todo)
-        self._explained = self._done
-        there = len(layout) - len(todo)
+        there = sorted(set(range(len(layout))) - set(todo))
+        self._done = sum(len(layout.numbers(shard)) for shard in there)
+        self._explained, self._failed = self._done, sum(map(self._failures, there))
         if there:
-            self._report(self._done, f"{there} of {len(layout)} shards were there")
+            self._report(self._done, f"{len(there)} of {len(layout)} shards were there")
 
     def explained(self, samples: int) -> None:
         """Count samples of a shard in flight."""
@@ -163,8 +163,14 @@ class Tally:
         self.left -= 1
         self._done += len(self._layout.numbers(shard))
         self._explained = max(self._explained, self._done)
+        self._failed += self._failures(shard)
         self._report(self._done, f"shard {shard + 1} of {len(self._layout)}")
+
+    def _failures(self, shard: int) -> int:
+        record = read_record(self._layout, shard)
+        return len(record.failures) if record else 0
 
     def _report(self, done: int, name: str) -> None:
         if self._progress is not None:
-            self._progress(done, self._layout.samples, name)
+            failed = f" ({self._failed} samples failed)" if name and self._failed else ""
+            self._progress(done, self._layout.samples, name + failed)
