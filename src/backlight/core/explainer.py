@@ -29,13 +29,14 @@ class Attribution:
 
     relevance: shaped like the inputs, (N, *input), or (N, K, *input) for K targets; structured like them.
     output: (N, classes) the model's output. target: (N,) or (N, K) explained classes; -1 for a computed
-    value.
+    value. value: (N,) or (N, K) what is explained of the output, which relevance shares out.
     layers: relevance of the layers asked for, by name. coverage: how every operation was treated.
     """
 
     relevance: Any
     output: Tensor
     target: Tensor
+    value: Tensor
     layers: Mapping[str, Tensor]
     coverage: Coverage
     _audit: Callable[[], Audit] = field(repr=False, compare=False)
@@ -132,7 +133,7 @@ class Explainer:
             return last.audit
 
         found, what, last = run(audit=False)
-        relevance, classes = found["relevance"], what.classes
+        relevance, classes, value = found["relevance"], what.classes, what.values()
         kept = dict(found.get("layers", {}))
         if missing := [name for name in layers if name not in kept]:
             raise RequestError(
@@ -140,9 +141,10 @@ class Explainer:
             )
         if not what.many:
             relevance, classes = structured(relevance, lambda r: r.squeeze(1)), classes.squeeze(1)
+            value = value.squeeze(1)
             kept = {name: r.squeeze(1) for name, r in kept.items()}
         coverage = Coverage(()) if last is None else last.coverage
-        return Attribution(relevance, what.output, classes, kept, coverage, audit)
+        return Attribution(relevance, what.output, classes, value, kept, coverage, audit)
 
 
 def attribute(

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
@@ -268,6 +268,32 @@ def test_the_predicted_class_can_be_explained(tmp_path):
     run(tmp_path / "run", settings=settings)
     with open_project(tmp_path / "run") as project:
         assert project.attribution_strategy == "predicted_label"
+
+
+@pytest.mark.parametrize(("target", "asked"), [("1", 1), ("contrastive", "contrastive")])
+def test_one_class_or_a_contrast_can_be_explained(tmp_path, target, asked):
+    source, explainer = Pictures(), Explainer(network(), composite="epsilon")
+    run(tmp_path / "run", source, settings=replace(SMALL, target=target))
+    with open_project(tmp_path / "run") as project:
+        assert project.attribution_strategy == f"{target}_label"
+        for number in (0, 3):
+            by_hand = explainer.explain(SMALL.preprocessing.inputs(source.picture(number)[None]), asked)
+            found = project.attributions.relevance(number)
+            np.testing.assert_allclose(found, by_hand.relevance[0].numpy(), rtol=1e-4, atol=1e-6)
+            with h5py.File(tmp_path / "run" / "attribution.h5") as file:
+                error = file["conservation_error"][number]
+            assert error == pytest.approx(abs(found.sum() / float(by_hand.value) - 1), rel=1e-2)
+
+
+def test_a_class_that_the_model_lacks_is_named(tmp_path):
+    with pytest.raises(RequestError, match="names class 7, but the model has 2 outputs"):
+        run(tmp_path / "run", settings=replace(SMALL, target="7"))
+
+
+@pytest.mark.parametrize("several", ["top-3", "all", "0,1"])
+def test_a_run_holds_one_explanation_per_sample(several):
+    with pytest.raises(RequestError, match="expected one explanation per sample: true, predicted, contrast"):
+        Settings(target=several)
 
 
 @pytest.mark.parametrize("wrong", [{"target": "other"}, {"batch_size": 0}, {"shard_size": 0}])

@@ -109,7 +109,7 @@ def try_one(explainer: Explainer, source: Source, settings: Settings) -> tuple[t
         layers = settings.output.layers
         try:
             explained = explainer.explain(
-                inputs.to(device), settings.target, labels=labels.to(device), layers=layers
+                inputs.to(device), settings.explained, labels=labels.to(device), layers=layers
             )
         except EngineError as error:  # of this sample perhaps; two in a row are taken for the model's
             if isinstance(reason, EngineError) or "NaN" not in str(error):

@@ -62,7 +62,7 @@ def _explain(
         inputs = inputs.pin_memory()
     truth = torch.from_numpy(labels).to(device)
     explained = explainer.explain(
-        inputs.to(device, non_blocking=True), settings.target, labels=truth, layers=settings.output.layers
+        inputs.to(device, non_blocking=True), settings.explained, labels=truth, layers=settings.output.layers
     )
     kept = _kept(explained, explainer.model, settings.output)
     if explainer.composite is not None:
@@ -105,8 +105,8 @@ def _kept(explained: Attribution, model: nn.Module, output: Output) -> dict[str,
 
 
 def conservation_error(explained: Attribution) -> Tensor:
-    """Return |Σ relevance − output| / |output| of every sample, (N,)."""
-    value = explained.output.gather(1, explained.target[:, None])[:, 0].double()
+    """Return |Σ relevance − value| / |value| of every sample, (N,)."""
+    value = explained.value.double()
     total = explained.relevance.double().flatten(1).sum(1)
     error: Tensor = (total - value).abs() / value.abs().clamp(min=1e-30)
     return error.float()

@@ -19,7 +19,7 @@ from backlight.core.errors import RequestError
 from backlight.core.explainer import Explainer
 from backlight.core.registry import registry
 from backlight.core.run.identity import digest_json
-from backlight.core.run.settings import Channels, Compression, Output, Pooling, Precision, Settings, Target
+from backlight.core.run.settings import Channels, Compression, Output, Pooling, Precision, Settings
 from backlight.core.run_config import Config, to_toml
 from backlight.core.sources.data import Source, open_source
 from backlight.core.sources.models import load_model
@@ -112,7 +112,7 @@ def build_model(config: Config, weights: str | None) -> nn.Module:
 def _settings(config: Config) -> Settings:
     return Settings(
         preprocessing(config),
-        cast(Target, config.target),
+        config.target,
         config.batch_size,
         config.shard_size,
         config.failure_limit,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, final, get_args
 
 from backlight.core.errors import RequestError, unknown
 from backlight.core.sources.preprocessing import Preprocessing
 
-Target = Literal["true", "predicted"]
+_CLASSES = re.compile(r"true|predicted|contrastive|\d+")
 Precision = Literal["float32", "float16"]
 Compression = Literal["gzip", "lzf", "none"]
 Channels = Literal["raw", "sum"]
@@ -53,22 +54,31 @@ class Output:
 class Settings:
     """How a dataset is attributed.
 
-    target: which class is explained, "true" or "predicted".
+    target: which class is explained: "true", "predicted", a class as "3", or "contrastive", the predicted
+        class less the mean of all others.
     failure_limit: share of samples that may be unreadable or have no finite relevance.
     decoders: threads that read pictures while the model works; results do not depend on it.
     """
 
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    target: Target = "true"
+    target: str = "true"
     batch_size: int = 64
     shard_size: int = 1024
     failure_limit: float = 0.01
     output: Output = field(default_factory=Output)
     decoders: int = 2
 
+    @property
+    def explained(self) -> str | int:
+        """What to ask an explainer for."""
+        return int(self.target) if self.target.isdecimal() else self.target
+
     def __post_init__(self) -> None:
-        if self.target not in get_args(Target):
-            raise RequestError(f'target is {self.target!r}, expected "true" or "predicted"')
+        if not _CLASSES.fullmatch(self.target):
+            raise RequestError(
+                f"target is {self.target!r}, expected one explanation per sample: true, predicted, "
+                "contrastive or the number of a class"
+            )
         if self.batch_size < 1 or self.shard_size < 1:
             raise RequestError(
                 f"batch size {self.batch_size} and shard size {self.shard_size} must be at least 1"
