@@ -1,26 +1,73 @@
-"""Code blocks of the documentation, run as a reader would."""
+"""Code blocks of the documentation, done as a reader would."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import venvs
 
-BLOCK = re.compile(r'^```(python|console)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r'^```(python|toml|diff|console)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL
+)
+COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+MODULES = {"python": [], "backlight": ["-m", "backlight"], "pytest": ["-m", "pytest"]}
 
 
-def run(page: Path, folder: Path) -> list[str]:
-    """Write the titled blocks of a page into a folder, run its commands there, return what they print."""
-    printed = []
+def commands(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield each command of a page and the output that is shown of it, "" for none."""
+    for language, _, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "console":
+            yield from COMMAND.findall(text)
+
+
+def run(page: Path, folder: Path, python: Path | None = None, *, without: tuple[str, ...] = ()) -> list[str]:
+    """Do what a page says in a folder; return what its commands print.
+
+    Files of titled blocks are written, differences applied until the next one, commands run but those in
+    `without`. What is shown of a command's output must be what it prints, but for line breaks; "…" stands for
+    anything. A command of which nothing is shown must end well.
+    """
+    printed: list[str] = []
+    here, kept = folder, dict[Path, str]()
     for language, title, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if language == "python" and title:
-            (folder / title).write_text(text, encoding="utf-8")
+        if language in ("python", "toml") and title:
+            (here / title).write_text(text, encoding="utf-8")
+        elif language == "diff":
+            for path, original in kept.items():
+                path.write_text(original, encoding="utf-8")
+            kept = {here / title: (here / title).read_text(encoding="utf-8")}
+            (here / title).write_text(_changed(kept[here / title], text), encoding="utf-8")
         elif language == "console":
-            for line in re.findall(r"^\$ (.*)$", text, re.MULTILINE):
-                program, *arguments = shlex.split(line)
-                command = {"python": [], "backlight": ["-m", "backlight"]}[program]
-                printed.append(venvs.run([sys.executable, *command, *arguments], cwd=folder))
+            for line, shown in COMMAND.findall(text):
+                if line.startswith("cd "):
+                    here = here / line.removeprefix("cd ")
+                elif line not in without:
+                    printed.append(_run(line, here, python or Path(sys.executable), shown))
     return printed
+
+
+def _changed(text: str, difference: str) -> str:
+    """Return the text with the lines marked "-", which it has once, replaced by those marked "+"."""
+    old, new = ("".join(re.findall(rf"^{re.escape(sign)}(.*\n)", difference, re.MULTILINE)) for sign in "-+")
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+def _run(line: str, here: Path, python: Path, shown: str) -> str:
+    program, *arguments = shlex.split(line.replace("\\\n", ""))
+    if program == "pip":
+        assert arguments[:2] == ["install", "-e"], line
+        venvs.install(python, here, "-e")
+        return ""
+    command = [str(python), *MODULES[program], *arguments]
+    found = venvs.run(command, cwd=here, ends_well=not shown)
+    if shown:
+        expected = ".*".join(map(re.escape, " ".join(shown.split()).split("…")))
+        told = " ".join(found.split())
+        assert re.fullmatch(expected, told), f"{line}{os.linesep}{found}"
+    return found
