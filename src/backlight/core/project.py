@@ -165,6 +165,8 @@ class Attributions:
         found = [np.asarray(self._index(path), dtype=np.int64) for path in self.paths] or [
             np.zeros(0, np.int64)
         ]
+        if len(found) == 1 and (np.diff(found[0]) > 0).all():
+            return found[0], np.zeros(len(found[0]), np.int32), np.arange(len(found[0]))
         indices, first = np.unique(np.concatenate(found), return_index=True)
         numbers = np.repeat(np.arange(len(found), dtype=np.int32), [len(index) for index in found])
         rows = np.concatenate([np.arange(len(index)) for index in found])

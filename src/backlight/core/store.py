@@ -175,6 +175,9 @@ class Rows:
 
 def class_indices(rows: Rows) -> NDArray[np.int64]:
     """Return (N,) class indices from integer labels, or the first set class of n-hot ones."""
+    if rows.keys is None:
+        values = rows.array()
+        return np.asarray(values if values.ndim == 1 else values.argmax(axis=1), dtype=np.int64)
     return np.array([int(np.argmax(r)) if r.ndim else int(r) for r in rows.all()], dtype=np.int64)
 
 

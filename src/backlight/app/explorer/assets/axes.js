@@ -14,12 +14,14 @@
     return { step, values: Array.from({ length: Math.max(0, count) }, (_, k) => (first + k) * step) };
   };
 
+  const power = (value) => Math.floor(Math.log10(value) + 1e-9);
+
   // As many decimals as the step has; powers of ten where that would be long.
   const written = (value, step) => {
     if (value === 0) return "0";
     const largest = Math.abs(value);
     const text = step < 1e-4 || largest >= 1e6
-      ? value.toExponential(Math.max(0, Math.ceil(Math.log10(largest / step) - 1e-9))).replace("e+", "e")
+      ? value.toExponential(Math.max(0, power(largest) - power(step))).replace("e+", "e")
       : value.toFixed(Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)));
     return text.replaceAll("-", "−");
   };

@@ -156,7 +156,7 @@
 
     use(tool) {
       this.tool = tool;
-      this.stage.dataset.tool = tool;
+      this.stage.dataset.using = tool;
       this.press();
     }
 
