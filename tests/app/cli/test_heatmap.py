@@ -1,6 +1,8 @@
 """`backlight heatmap` and `backlight recolour` on real files: what is seen, stored and refused."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +52,12 @@ def fine(verb, *arguments):
     return done.output
 
 
+def opened(path):
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
 def arrays(path):
     with np.load(path, allow_pickle=False) as found:
         return dict(found)
@@ -57,7 +65,7 @@ def arrays(path):
 
 def relevance_of(picture, target=None, composite="epsilon-plus"):
     """Explain a picture from Python, prepared by hand: (x / 255 - 0.5) / 0.25 of the resized centre."""
-    image = Image.open(picture).convert("RGB").resize((19, 16), Image.Resampling.BILINEAR)
+    image = opened(picture).convert("RGB").resize((19, 16), Image.Resampling.BILINEAR)
     pixels = np.asarray(image.crop((1, 0, 17, 16)), dtype=np.float32)
     inputs = torch.tensor((pixels / 255 - 0.5) / 0.25).permute(2, 0, 1)[None].contiguous()
     found = backlight.attribute(load_model("net.py:net").eval(), inputs, target, composite=composite)
@@ -67,7 +75,7 @@ def relevance_of(picture, target=None, composite="epsilon-plus"):
 def test_one_picture_gives_its_heatmap_in_a_palette(place):
     output = fine("heatmap", "one.png", *COMMON, "--labels", "names.txt", "--cmap", "bwr")
     relevance, found = relevance_of("one.png")
-    shown = Image.open("heatmap.png")
+    shown = opened("heatmap.png")
     assert shown.mode == "P"
     assert shown.size == (16, 16)
     expected = np.asarray(backlight.heatmap(relevance, "bwr").convert("RGB")).astype(int)
@@ -82,7 +90,7 @@ def test_recolouring_what_was_saved_is_as_good_as_colouring_anew(place, name):
     fine("heatmap", "one.png", *COMMON, "-o", "saved.png")
     fine("heatmap", "one.png", *COMMON, "-o", "raw.npy")
     fine("recolour", "saved.png", "--cmap", name, "--level", "2", "-o", "other.png")
-    shown = np.asarray(Image.open("other.png").convert("RGB")).astype(int)
+    shown = np.asarray(opened("other.png").convert("RGB")).astype(int)
     exact = rgb_heatmap(np.load("raw.npy")[0, 0], name, level=2.0).astype(int)
     mapped = colour_map(name)
     slope = np.abs(np.diff(np.array(mapped.colours), axis=0)).max(1) / np.diff(mapped.positions)
@@ -117,7 +125,7 @@ def test_several_make_a_grid_of_pictures_and_heatmaps(place):
     fine("heatmap", "one.png", "two.jpg", *COMMON, *composites, "--side", "64", "-o", "grid.png")
     fine("heatmap", "one.png", "two.jpg", *COMMON, *composites, "-o", "raw.npz")
     found = arrays("raw.npz")
-    shown = np.asarray(Image.open("grid.png").convert("RGB"))
+    shown = np.asarray(opened("grid.png").convert("RGB"))
     wanted = [found["input"][0], *(rgb_heatmap(values) for values in found["relevance"][0])]
     left = [8 + column * 72 for column in range(3)]
     top = next(y for y in range(64) if (shown[y, left[0] : left[0] + 64] != 255).any(1).all())
@@ -129,7 +137,7 @@ def test_several_make_a_grid_of_pictures_and_heatmaps(place):
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
 def test_every_layout_in_every_format(place, layout, suffix):
     fine("heatmap", "one.png", *COMMON, "--layout", layout, "-o", f"out.{suffix}")
-    shown = Image.open(f"out.{suffix}")
+    shown = opened(f"out.{suffix}")
     assert shown.size == ((16, 16) if layout != "beside" else (8 + 2 * 232, shown.height))
     assert (shown.mode == "P") == (suffix == "png" and layout == "heatmap")
 
@@ -165,7 +173,7 @@ def test_shared_scaling_shows_the_weaker_picture_weaker(place):
     fine("heatmap", *arguments, "-o", "raw.npy")
     values = [channel_sum(values) for values in np.load("raw.npy")[:, 0]]
     strongest = max(np.abs(v).max() for v in values)
-    shown = np.asarray(Image.open("shared.png").convert("RGB"))
+    shown = np.asarray(opened("shared.png").convert("RGB"))
     for value in values:
         expected = rgb_heatmap(value, scaling="shared", reference=strongest)
         found = [
@@ -231,6 +239,15 @@ def test_a_wrong_request_is_one_sentence_and_writes_nothing(place, changed, sent
     assert sorted(p.name for p in place.rglob("*") if "__pycache__" not in str(p)) == before
 
 
+def test_a_picture_that_the_model_cannot_take_is_a_question_of_size(place):
+    source = "nn.Flatten(), nn.Linear(3 * 16 * 16, 3)"
+    (place / "fixed.py").write_text(f"from torch import nn\ndef net():\n    return nn.Sequential({source})\n")
+    done = call("heatmap", "one.png", "--model", "fixed.py:net")
+    assert done.exit_code == 2
+    assert "Sequential cannot take pictures of 20 x 24; give the --size it was made for" in done.output
+    fine("heatmap", "one.png", "--model", "fixed.py:net", "--size", "16")
+
+
 def test_a_model_must_be_named(place):
     done = call("heatmap", "one.png")
     assert (done.exit_code, "which model?" in done.output) == (2, True)
@@ -256,7 +273,18 @@ def test_what_cannot_be_recoloured(place, arguments, sentence):
     assert not (place / "out.png").exists()
 
 
+def test_recolouring_needs_no_torch(place):
+    backlight.heatmap(np.eye(8)).save("saved.png")
+    script = (
+        "import sys; from backlight.app.cli import main\n"
+        "main(['recolour', 'saved.png', '--cmap', 'bwr', '-o', 'out.png'], standalone_mode=False)\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["Heatmap:", "out.png", "False"]
+
+
 def test_a_heatmap_may_be_recoloured_in_place(place):
     backlight.heatmap(np.eye(8)).save("saved.png")
     fine("recolour", "saved.png", "--cmap", "gray", "-o", "saved.png")
-    assert np.asarray(Image.open("saved.png").convert("RGB"))[0].tolist() == [[255] * 3] + [[128] * 3] * 7
+    assert np.asarray(opened("saved.png").convert("RGB"))[0].tolist() == [[255] * 3] + [[128] * 3] * 7

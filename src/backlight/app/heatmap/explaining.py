@@ -116,7 +116,25 @@ def explain_pictures(
 
 def _explained(explainer: Explainer, inputs: Tensor, classes: Callable[[Tensor], Tensor]) -> Attribution:
     device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
-    return explainer.explain(inputs.to(device), classes)
+    inputs = inputs.to(device)
+    try:
+        return explainer.explain(inputs, classes)
+    except RuntimeError:
+        _check_size(explainer.model, inputs)
+        raise
+
+
+def _check_size(model: nn.Module, inputs: Tensor) -> None:
+    """Raise RequestError if the model, left to itself, cannot take inputs of this size."""
+    height, width = inputs.shape[-2:]
+    try:
+        with torch.no_grad():
+            model.eval()(inputs)
+    except RuntimeError as error:
+        raise RequestError(
+            f"{type(model).__name__} cannot take pictures of {height} x {width}; give the --size it was made "
+            f"for ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _joined(name: str, picture: Picture, found: Sequence[Attribution]) -> Explained:

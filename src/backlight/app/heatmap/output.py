@@ -147,5 +147,6 @@ def _asked(targets: Sequence[str], classes: int) -> list[str]:
     for target in targets:
         kind, _, number = target.partition("-")
         many = classes if target == "all" else int(number) if kind == "top" and number.isdecimal() else 1
-        asked += [f", {target}" if many == 1 else f", no. {n + 1}" for n in range(many)]
+        name = f"class {target}" if target.isdecimal() else target
+        asked += [f", {name}" if many == 1 else f", no. {n + 1}" for n in range(many)]
     return asked
