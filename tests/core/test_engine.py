@@ -493,6 +493,22 @@ class TestThreadsAndGrowth:
         assert torch.equal(after, attribute(model, x, 1, composite=preset).relevance)
         assert not torch.equal(after, before)
 
+    def test_weights_changed_through_data_are_noticed(self):
+        model, x = small(), images()
+        explainer = Explainer(model, composite="epsilon-gamma-box")
+        before = explainer.explain(x, 1).relevance
+        model.block[0].weight.data.mul_(-1.5)
+        after = explainer.explain(x, 1).relevance
+        assert torch.equal(after, attribute(model, x, 1, composite="epsilon-gamma-box").relevance)
+        assert not torch.equal(after, before)
+
+    def test_a_refreshed_explainer_derives_anew(self):
+        explainer = Explainer(small(), composite="epsilon-gamma-box")
+        explainer.explain(images(), 1)
+        assert len(explainer._plan.derived)
+        explainer.refresh()
+        assert not len(explainer._plan.derived)
+
 
 class TestBadInput:
     def test_integer_input(self):

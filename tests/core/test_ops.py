@@ -113,6 +113,29 @@ class TestDerived:
         derived.sweep()
         assert len(derived) == 1
 
+    def test_changes_behind_torchs_back_are_noticed(self):
+        weights = [
+            torch.rand(70, 30),
+            torch.rand(8, 4, 3, 3).contiguous(memory_format=torch.channels_last),
+            torch.rand(9, 7).t(),
+            torch.rand(5, dtype=torch.bfloat16),
+            torch.full((3,), float("nan")),
+            torch.zeros(0),
+            torch.tensor(4),
+        ]
+        derived = Derived()
+        derived.notice(weights)
+        derived.get("twice", (weights[0],), lambda: 2 * weights[0])
+        derived.notice(weights)
+        assert len(derived) == 1
+        for weight in weights[:4]:
+            derived.get("twice", (weights[0],), lambda: 2 * weights[0])
+            version = weight._version
+            weight.data.mul_(-1.5)
+            assert weight._version == version
+            derived.notice(weights)
+            assert len(derived) == 0
+
     def test_made_without_gradients(self):
         weight = nn.Parameter(torch.rand(2))
         assert not Derived().get("twice", (weight,), lambda: weight * 2).requires_grad

@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -119,6 +120,15 @@ class Entry:
             return built
         return self.rule
 
+    def stabilised(self, how: str) -> Entry:
+        """Return this entry with a stabiliser, if its rule has one."""
+        if not isinstance(self.rule, str):
+            has = "stabiliser" in {f.name for f in fields(self.rule)}  # type: ignore[arg-type]
+            return replace(self, rule=replace(self.rule, stabiliser=how)) if has else self  # type: ignore[type-var]
+        if "stabiliser" not in signature(registry().spec("rule", self.rule).factory).parameters:
+            return self
+        return Entry.of(self.rule, self.match, **{**dict(self.parameters), "stabiliser": how})
+
     def takes(self) -> frozenset[str] | None:
         """Return the kinds of operation the rule is written for; None if it does not say."""
         name = self.rule if isinstance(self.rule, str) else registry().name_of("rule", type(self.rule))
@@ -147,6 +157,14 @@ class Composite:
     def after(self, *entries: Entry) -> Composite:
         """Return this composite with `entries` in front."""
         return replace(self, entries=(*entries, *self.entries), name=f"{self.name}+{len(entries)}")
+
+    def stabilised(self, how: str) -> Composite:
+        """Return this composite with a stabiliser, "sign", "clip" or "norm", in every rule that has one."""
+        from backlight.core.ops import STABILISERS
+
+        if how not in STABILISERS:
+            raise RequestError(f"composite {self.name!r} has {unknown('stabiliser', how, STABILISERS)}")
+        return replace(self, entries=tuple(entry.stabilised(how) for entry in self.entries))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `composite` reads back; RequestError for predicates and unknown rules."""
@@ -181,9 +199,10 @@ def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: 
     """Build a composite from a preset's or rule's name, a TOML, YAML or JSON file, or a mapping.
 
     A rule's name means that rule on every operation it takes, over the common base (over plain gradients for
-    a rule that modifies a gradient). A mapping has `entries` (each with `rule`, the rule's parameters, and
-    matcher fields), optionally `extends` (a preset they go in front of, with `parameters`), `name`, `start`,
-    and `base` (default true: close with the common base).
+    a rule that modifies a gradient). `epsilon` and `stabiliser` ("sign", "clip", "norm") of either reach every
+    rule that divides. A mapping has `entries` (each with `rule`, the rule's parameters, and matcher fields),
+    optionally `extends` (a preset they go in front of, with `parameters`), `name`, `start`, and `base`
+    (default true: close with the common base).
     """
     if isinstance(source, Composite):
         return source
@@ -197,9 +216,10 @@ def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: 
         if source not in registry().names("rule"):
             raise
         return _lift(source, parameters)
+    how = None if "stabiliser" in signature(spec.factory).parameters else parameters.pop("stabiliser", None)
     check_parameters(f"composite {source!r}", spec.factory, parameters)
     built: Composite = spec.factory(**parameters)
-    return built
+    return built if how is None else built.stabilised(how)
 
 
 def _lift(name: str, parameters: Mapping[str, Any]) -> Composite:
@@ -210,7 +230,8 @@ def _lift(name: str, parameters: Mapping[str, Any]) -> Composite:
     entries = tuple(Entry.of(name, Match(kind=k), **parameters) for k in kinds)
     if getattr(spec, "gradient", False):
         return Composite(entries, name, "slope")
-    return Composite((*entries, *base(parameters.get("epsilon", 1e-6))), name)
+    whole = Composite((*entries, *base(parameters.get("epsilon", 1e-6))), name)
+    return whole.stabilised(parameters["stabiliser"]) if "stabiliser" in parameters else whole
 
 
 def _read(path: Path) -> Mapping[str, Any]:

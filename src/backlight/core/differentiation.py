@@ -74,6 +74,8 @@ class Differentiator:
         layers: further modules whose relevance and activation are wanted. unit: start the backward pass from
         the slope of the explained value rather than from the value; by default as the composite says.
         """
+        if self.plan is not None:
+            self.plan.derived.notice((*self.model.parameters(), *self.model.buffers()))
         passed = self._run(inputs, target, (*self.layers, *layers), unit, self.plan, self.audit)
         self.first = self.first or passed.explained
         self.last = passed

@@ -49,7 +49,8 @@ class Attribution:
 class Explainer:
     """Explains batches of one model; weights derived for the rules are made once and kept.
 
-    A weight changed in place between batches is noticed, unless it was changed through `.data`.
+    A weight changed in place between batches is noticed; through `.data`, if a sample of its values changed
+    (see `refresh`).
 
     composite: None (plain gradient), a preset's or rule's name, a file, a mapping or a Composite.
     method: an installed attribution method, with its `parameters`, or a Processor of stage "attribution".
@@ -85,6 +86,11 @@ class Explainer:
     def __exit__(self, *_: object) -> None:
         if self._plan is not None:
             self._plan.derived.sweep()
+
+    def refresh(self) -> None:
+        """Forget what was derived from the weights, after a change of few values through `.data`."""
+        if self._plan is not None:
+            self._plan.derived.clear()
 
     @property
     def canonizers(self) -> tuple[str, ...]:

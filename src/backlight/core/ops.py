@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, Self, TypeVar
+from typing import Any, Literal, Protocol, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -39,12 +39,27 @@ class Derived:
 
     A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an
     entry keeps its sources alive, so that a storage is never mistaken for a later one at its address.
-    Versions tell a parameter that was changed in place (but not behind torch's back, through `.data`).
+    Versions tell a parameter that was changed in place; through `.data`, behind torch's back, `notice` does.
     """
 
     def __init__(self) -> None:
         self._entries: dict[Hashable, tuple[tuple[Tensor, ...], tuple[int, ...], Any]] = {}
         self._used: set[Hashable] = set()
+        self._digest: list[int] = []
+
+    def notice(self, tensors: Iterable[Tensor]) -> None:
+        """Forget everything if a sample of the tensors' values is not what it was when last asked.
+
+        Up to 256 values of each are looked at, which takes milliseconds; a change of few others is missed.
+        """
+        digest = _digest(tensors)
+        if digest != self._digest:
+            self.clear()
+        self._digest = digest
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries = {}
 
     def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
         """Return the value made for `tag` from `sources`, calling `make` when it is new or out of date."""
@@ -73,6 +88,31 @@ class Fresh(Derived):
     def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
         """Return what `make` makes."""
         return make()
+
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _digest(tensors: Iterable[Tensor]) -> list[int]:
+    """Return a number for each tensor that depends on the bits of up to 256 of its values."""
+    sums = []
+    for tensor in tensors:
+        if tensor.layout != torch.strided or tensor.numel() == 0 or tensor.element_size() not in _BITS:
+            continue
+        step = -(-tensor.numel() // 256)
+        count = -(-tensor.numel() // step)
+        if not (tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)):
+            sample = tensor.detach().flatten()[::step]
+        else:  # in the order of memory, whatever its layout
+            sample = tensor.detach().as_strided((count,), (step,), tensor.storage_offset())
+        bits = sample.view(_BITS[tensor.element_size()]).long()
+        sums.append((bits * torch.arange(1, 2 * count, 2, device=bits.device)).sum())
+    return [number for group in _by_device(sums) for number in torch.stack(group).tolist()]
+
+
+def _by_device(tensors: list[Tensor]) -> list[list[Tensor]]:
+    devices = dict.fromkeys(t.device for t in tensors)
+    return [[t for t in tensors if t.device == device] for device in devices]
 
 
 def _version(tensor: Tensor) -> int:
@@ -412,6 +452,7 @@ def widened(op: AnyOp) -> AnyOp:
 
 
 Stabiliser = Literal["sign", "clip", "norm"]
+STABILISERS: tuple[str, ...] = get_args(Stabiliser)
 """How a denominator is kept from zero: add ε, clip the magnitude at ε, or add ε times the sample's rms."""
 
 
@@ -426,6 +467,8 @@ def stabilize(z: Tensor, epsilon: float, how: Stabiliser = "sign") -> Tensor:
     # A zero-dimensional tensor of z's own type: as a Python number, it would be rounded to float32.
     # copysign takes -0 for negative; a sum is -0 only where every contribution, so every share, is zero.
     size = z.new_full((), epsilon)
+    if how not in STABILISERS:
+        raise ValueError(f"stabiliser is {how!r}, expected one of {', '.join(STABILISERS)}")
     if how == "clip":
         return torch.where(z.abs() < size, torch.copysign(size, z), z)
     if how == "norm":

@@ -12,6 +12,7 @@ from torch import nn
 
 import formulas
 from backlight import attribute, composite
+from backlight.core.errors import RequestError
 from dense import matrix, st
 
 
@@ -85,6 +86,27 @@ def test_excitation_backprop_without_bias_conserves():
     found = attribute(model, x, 2, composite=source)
     torch.testing.assert_close(found.relevance, by_hand(model, x, 2, *[unbiased] * 3), rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(found.relevance.sum((1, 2, 3)), found.output[:, 2], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*PRESETS, "attn-lrp", "cp-lrp", "z-plus", "gamma"])
+def test_epsilon_and_stabiliser_reach_every_rule_that_divides(name):
+    built = composite(name, epsilon=0.125, stabiliser="norm")
+    rules = [entry.build() for entry in built.entries]
+    divide = [rule for rule in rules if hasattr(rule, "epsilon")]
+    assert len(divide) >= len(rules) / 2
+    assert {rule.epsilon for rule in divide} == {0.125}
+    assert {rule.stabiliser for rule in divide} == {"norm"}
+    torch.manual_seed(0)
+    model, x = Net().double(), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    found = attribute(model, x, 2, composite=built).relevance
+    plain = attribute(model, x, 2, composite=composite(name, epsilon=0.125)).relevance
+    assert not torch.allclose(found, plain)
+
+
+@pytest.mark.parametrize("name", ["epsilon-plus", "epsilon"])
+def test_an_unknown_stabiliser_is_named(name):
+    with pytest.raises(RequestError, match="unknown stabiliser 'sing'; did you mean 'sign'"):
+        composite(name, stabiliser="sing")
 
 
 @pytest.mark.parametrize("name", PRESETS)

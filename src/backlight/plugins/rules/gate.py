@@ -12,7 +12,7 @@ from typing import final
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import Op, stabilize, unbroadcast
+from backlight.core.ops import Op, Stabiliser, quotient, unbroadcast
 from backlight.core.rule import Rule
 
 GATES = frozenset(
@@ -28,10 +28,11 @@ class Gate(Rule):
 
     A factor is a gate if it comes from a sigmoid, softmax, norm or the like (see `GATES`), or, where that
     does not tell, if it alone is broadcast, as channel weights are.
-    epsilon: stabiliser of a matrix product's denominator.
+    epsilon, stabiliser: how a matrix product's denominator is kept from zero.
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: Op, relevance: Tensor) -> tuple[Tensor | None, ...]:
         """Return the signal's relevance, and None for the gate; halves where there is no gate."""
@@ -42,7 +43,7 @@ class Gate(Rule):
                 unbroadcast(relevance if s == 1 else relevance * s, x.shape) if s else None
                 for s, x in zip(share, op.inputs, strict=True)
             )
-        pulled = op.vjp(relevance / stabilize(op.output, self.epsilon))
+        pulled = op.vjp(quotient(relevance, op.output, self.epsilon, self.stabiliser))
         return tuple(
             x * p * s if s and p is not None else None
             for s, x, p in zip(share, op.inputs, pulled, strict=True)

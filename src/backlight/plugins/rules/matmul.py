@@ -11,7 +11,7 @@ from typing import final
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import Op, stabilize
+from backlight.core.ops import Op, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -20,14 +20,15 @@ from backlight.core.rule import Rule
 class MatMul(Rule):
     """Split the relevance of a matrix product evenly between its factors, by their contributions.
 
-    epsilon: stabiliser of the denominator.
+    epsilon, stabiliser: how the denominator is kept from zero.
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: Op, relevance: Tensor) -> tuple[Tensor | None, ...]:
         """Return each factor's relevance."""
-        pulled = op.vjp(relevance / stabilize(op.output * len(op.inputs), self.epsilon))
+        pulled = op.vjp(quotient(relevance, op.output * len(op.inputs), self.epsilon, self.stabiliser))
         return tuple(None if p is None else x * p for x, p in zip(op.inputs, pulled, strict=True))
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import Op, stabilize
+from backlight.core.ops import Op, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -23,14 +23,17 @@ from backlight.core.rule import Rule
 class Normalisation(Rule):
     """Explain a normalisation as the affine map that it is once its scale is fixed.
 
-    epsilon: stabiliser of the denominator.
+    epsilon, stabiliser: how the denominator is kept from zero.
     """
 
     epsilon: float = 1e-6
+    stabiliser: Stabiliser = "sign"
 
     def propagate(self, op: Op, relevance: Tensor) -> Tensor:
         """Return x ⊙ (s − mean(s))."""
-        return op.input * _TRANSPOSES[op.site.name](op, relevance / stabilize(op.output, self.epsilon))
+        return op.input * _TRANSPOSES[op.site.name](
+            op, quotient(relevance, op.output, self.epsilon, self.stabiliser)
+        )
 
     def absorbed(self, op: Op, relevance: Tensor) -> dict[str, Tensor]:
         """Return what the bias takes."""
@@ -38,7 +41,7 @@ class Normalisation(Rule):
         if bias is None:
             return {}
         shift = _on_channels(bias, op.output) if op.site.name in _CHANNELWISE else bias
-        return {"bias": relevance / stabilize(op.output, self.epsilon) * shift.detach()}
+        return {"bias": quotient(relevance, op.output, self.epsilon, self.stabiliser) * shift.detach()}
 
 
 def _layer_norm(op: Op, s: Tensor) -> Tensor:
