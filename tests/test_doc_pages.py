@@ -1,9 +1,18 @@
 """The pages of the documentation are true: their commands run, and print what is shown."""
 
+import shutil
+import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import resnet18
 
+import backlight
 import docs_blocks
 import venvs
 
@@ -26,3 +35,90 @@ def test_a_difference_between_what_is_shown_and_printed_is_seen(tmp_path):
         docs_blocks.run(page, tmp_path)
     page.write_text("```console\n$ python -c 'print(1, 2, 3)'\n1\n… 3\n$ python -c 'print(4)'\n```\n")
     assert docs_blocks.run(page, tmp_path) == ["1 2 3\n", "4\n"]
+
+
+NOT_HERE = {
+    "make demo": "tests/test_distribution.py runs the demo",
+    "backlight explore run": "it serves until it is stopped; tests/browser looks at it",
+    "backlight selftest pictures --artefact box --artefact watermark": "tests/app/selftest trains less",
+    "pip install 'backlight[cluster]'": "it needs a package index",
+    "backlight attribute run.toml --cluster local:4": "tests/core/run/test_cluster.py starts workers",
+    "backlight attribute run.toml --cluster tcp://HOST:8786": "there is no such machine",
+    "backlight attribute run.toml --device cuda --cluster tcp://127.0.0.1:8786": "there are no GPUs",
+    "dask scheduler &": "it serves until it is stopped",
+    "for gpu in 0 1 2 3; do CUDA_VISIBLE_DEVICES=$gpu dask worker tcp://127.0.0.1:8786 --nthreads 1 & done": (
+        "there are no GPUs"
+    ),
+}
+"""Commands that these tests do not run, and why."""
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Make what readers have: pictures in class folders, a model's file and its weights."""
+    folder = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    for name in ("bird", "cat", "dog"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / name / f"{number}.png")
+    torch.manual_seed(0)
+    save_file(resnet18(num_classes=10).state_dict(), folder / "weights.safetensors")
+    (folder / "my_model.py").write_text(
+        "from torchvision.models import resnet18\ndef build(): return resnet18(num_classes=10)\n"
+    )
+    return folder
+
+
+@pytest.mark.slow  # explains and analyses pictures with a ResNet, in an interpreter for each command
+def test_the_commands_of_the_readme_run(world, tmp_path):
+    folder = shutil.copytree(world, tmp_path / "here")
+    printed = docs_blocks.run(ROOT / "README.md", folder, without=tuple(NOT_HERE))
+    assert "24 samples" in printed[0]
+    assert len(printed) == 2
+
+
+@pytest.mark.slow  # explains and analyses pictures with a ResNet, in an interpreter for each command
+def test_the_commands_of_the_guide_run(world, tmp_path):
+    folder = shutil.copytree(world, tmp_path / "here")
+    printed = docs_blocks.run(ROOT / "docs/guide/runs.md", folder)
+    assert len(printed) == 4
+    assert docs_blocks.run(ROOT / "docs/guide/spray.md", folder, without=tuple(NOT_HERE))
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("page", ["docs/guide/first-run.md", "docs/scaling.md"])
+def test_a_page_without_a_test_of_its_own_has_reasons(page):
+    found = {line for line, _ in docs_blocks.commands(ROOT / page)}
+    assert found
+    assert found <= set(NOT_HERE)
+
+
+def test_no_reason_outlives_its_command():
+    shown = {line for page in PAGES for line, _ in docs_blocks.commands(page)}
+    assert set(NOT_HERE) <= shown
+
+
+@pytest.mark.parametrize("page", ["docs/guide/python.md", "docs/guide/moving.md"])
+def test_the_python_of_a_page_runs(page, capsys):
+    """As one session, with a model and pictures at hand; its TOML is a composite."""
+    torch.manual_seed(0)
+    head = (nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 5))
+    images = torch.randn(2, 3, 16, 16)
+    session = {
+        "backlight": backlight,
+        "torch": torch,
+        "model": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head),
+        "images": images,
+        "labels": torch.tensor([0, 1]),
+        "background": torch.ones_like(images),
+    }
+    blocks = docs_blocks.BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    for language, _, text in blocks:
+        if language == "python":
+            exec(compile(text, page, "exec"), session)
+        elif language == "toml":
+            backlight.composite(tomllib.loads(text))
+    assert blocks
