@@ -1,4 +1,4 @@
-"""What people noted about samples: a history in one file beside the project, which several may write at once.
+"""What people noted about samples and clusters: a history in one file beside the project; several may write.
 
 The file is a list of events, each with an id of its own, so that the histories of two copies merge by union.
 A change reads the file under a lock, adds its event, and replaces the file in one step.
@@ -22,26 +22,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from backlight.core.curation import Curation
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.store import atomic_text
 
-ACTIONS = ("tag", "untag", "note", "remove")
+TAG_ACTIONS = ("tag", "untag", "note", "remove")
+CLUSTER_ACTIONS = ("rename", "merge", "hide", "show")
+UNDO = "undo"
+ACTIONS = (*TAG_ACTIONS, *CLUSTER_ACTIONS, UNDO)
 NAME_LENGTH, NOTE_LENGTH = 80, 4000
 LARGEST_INDEX = 1 << 32
 _RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
+_CLUSTERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})?")
 
 
 @dataclass(frozen=True)
 class Event:
-    """One change: who did what to which samples, and when."""
+    """One change: who did what to which samples or clusters, and when.
+
+    samples: of a tag, as `ranges` writes them. place: "analysis/category/clustering" of clusters.
+    clusters: the cluster, and for a merge the one it is counted to, as "3" or "3,1".
+    text: a note, a cluster's name, or the id of the event that is undone.
+    """
 
     id: str
     at: str
     by: str
     do: str
-    tag: str
+    tag: str = ""
     samples: str = ""
     text: str = ""
+    place: str = ""
+    clusters: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was done, for people."""
+        if self.do in TAG_ACTIONS:
+            return " ".join(filter(None, [self.do, self.tag, self.samples[:40]]))
+        first, _, second = self.clusters.partition(",")
+        if self.do == UNDO:
+            return "undo"
+        if self.do == "rename":
+            return f"rename cluster {first} to {self.text}" if self.text else f"unname cluster {first}"
+        return f"merge cluster {first} into {second}" if second else f"{self.do} cluster {first}"
 
 
 @dataclass(frozen=True)
@@ -58,11 +82,21 @@ class Annotations:
 
     def __init__(self, project_file: Path) -> None:
         self.path = project_file.with_name(f"{project_file.stem}.annotations.json")
+        self._read: tuple[Any, list[Event]] = (None, [])
 
     def history(self) -> list[Event]:
-        """Return every event, oldest first."""
+        """Return every event, oldest first; an unchanged file is not read again."""
         if not self.path.is_file():
             return []
+        stat = self.path.stat()
+        key = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        seen, events = self._read
+        if seen != key:
+            events = self._parsed()
+            self._read = (key, events)
+        return list(events)
+
+    def _parsed(self) -> list[Event]:
         try:
             document = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -73,21 +107,38 @@ class Annotations:
         """Return the tags as the history leaves them, in the order they were made."""
         return replay(self.history())
 
+    def curation(self, place: str) -> Curation:
+        """Return what people made of the clusters at "analysis/category/clustering"."""
+        return curated(self.history(), place)
+
+    def last(self, place: str) -> Event | None:
+        """Return the latest change of the clusters at a place that was not undone."""
+        return next((e for e in reversed(effective(self.history())) if e.place == place), None)
+
+    def change_cluster(self, place: str, do: str, clusters: Sequence[int], name: str = "") -> None:
+        """Rename, merge (the first into the second), hide or show a cluster; "" as a name takes it away."""
+        text = checked_name(name) if name else ""
+        self._record(do, place=place, clusters=",".join(map(str, clusters)), text=text)
+
+    def undo(self, event: Event) -> None:
+        """Undo a change; its history stays, and undoing that brings it back."""
+        self._record(UNDO, text=event.id, place=event.place)
+
     def tag(self, name: str, indices: ArrayLike) -> None:
         """Add samples to a tag, which is made when it is new."""
-        self._record("tag", name, ranges(indices))
+        self._record("tag", tag=checked_name(name), samples=ranges(indices))
 
     def untag(self, name: str, indices: ArrayLike) -> None:
         """Take samples from a tag."""
-        self._record("untag", name, ranges(indices))
+        self._record("untag", tag=checked_name(name), samples=ranges(indices))
 
     def note(self, name: str, text: str) -> None:
         """Write the note of a tag."""
-        self._record("note", name, text=text[:NOTE_LENGTH])
+        self._record("note", tag=checked_name(name), text=text[:NOTE_LENGTH])
 
     def remove(self, name: str) -> None:
         """Remove a tag; its history stays."""
-        self._record("remove", name)
+        self._record("remove", tag=checked_name(name))
 
     def merge(self, events: Iterable[Event]) -> int:
         """Add the events that are not there yet, by id; return how many."""
@@ -99,14 +150,14 @@ class Annotations:
                 self._write(sorted([*known, *fresh], key=lambda event: event.at))
             return len(fresh)
 
-    def _record(self, do: str, name: str, samples: str = "", text: str = "") -> None:
+    def _record(self, do: str, **what: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        event = Event(uuid.uuid4().hex, now, _user(), do, checked_name(name), samples, text)
+        event = _checked(Event(uuid.uuid4().hex, now, _user(), do, **what))
         with self._locked():
             self._write([*self.history(), event])
 
     def _write(self, events: Sequence[Event]) -> None:
-        document = {"version": 1, "events": [vars(event) for event in events]}
+        document = {"version": 1, "events": [written(event) for event in events]}
         atomic_text(self.path, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
 
     @contextmanager
@@ -139,20 +190,66 @@ def _event(entry: Any, where: str) -> Event:
     if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
         raise FormatError(f"{where} is not an object of texts")
     try:
-        event = Event(**entry)
-        event = replace(event, tag=checked_name(event.tag))
-        indices(event.samples)
+        return _checked(Event(**entry))
     except (TypeError, RequestError) as error:
         raise FormatError(f"{where}: {error}") from error
+
+
+def _checked(event: Event) -> Event:
+    """Return an event whose parts fit what it does; raise RequestError for one that makes no sense."""
     if event.do not in ACTIONS:
-        raise FormatError(f"{where}: 'do' is {event.do!r}, expected one of {', '.join(ACTIONS)}")
+        raise RequestError(f"'do' is {event.do!r}, expected one of {', '.join(ACTIONS)}")
+    if event.do in TAG_ACTIONS:
+        indices(event.samples)
+        return replace(event, tag=checked_name(event.tag))
+    if event.do in CLUSTER_ACTIONS:
+        wanted = 2 if event.do == "merge" else 1
+        if not _CLUSTERS.fullmatch(event.clusters) or event.clusters.count(",") != wanted - 1:
+            raise RequestError(f"'clusters' is {event.clusters[:40]!r}, expected {wanted} whole numbers")
+        if event.place.count("/") < 2:
+            raise RequestError(f"'place' is {event.place[:80]!r}, expected analysis/category/clustering")
+        return replace(event, text=checked_name(event.text) if event.text else "")
     return event
+
+
+def written(event: Event) -> dict[str, str]:
+    """Return an event as it stands in the file: what is empty is left out."""
+    return {key: value for key, value in vars(event).items() if value or key in ("id", "at", "by", "do")}
+
+
+def effective(events: Iterable[Event]) -> list[Event]:
+    """Return the events that count: neither undone nor an undoing."""
+    undone: set[str] = set()
+    kept = []
+    for event in reversed(list(events)):
+        if event.do == UNDO:
+            undone |= set() if event.id in undone else {event.text}
+        elif event.id not in undone:
+            kept.append(event)
+    return kept[::-1]
+
+
+def curated(events: Iterable[Event], place: str) -> Curation:
+    """Return what a history makes of the clusters at one place."""
+    found = Curation()
+    for event in effective(events):
+        if event.place == place and event.do in CLUSTER_ACTIONS:
+            cluster, *other = map(int, event.clusters.split(","))
+            if event.do == "rename":
+                found = found.renamed(cluster, event.text)
+            elif event.do == "merge":
+                found = found.merged(cluster, other[0])
+            else:
+                found = found.showing(cluster, event.do == "show")
+    return found
 
 
 def replay(events: Iterable[Event]) -> dict[str, Tag]:
     """Return the tags that a history leads to."""
     tags: dict[str, Tag] = {}
-    for event in events:
+    for event in effective(events):
+        if event.do not in TAG_ACTIONS:
+            continue
         if event.do == "remove":
             tags.pop(event.tag, None)
             continue

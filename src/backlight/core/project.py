@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from backlight.core.annotations import Annotations
 from backlight.core.confine import Roots
+from backlight.core.curation import Curation
 from backlight.core.errors import FormatError, RequestError, unknown
 from backlight.core.image_directory import ImageDirectory
 from backlight.core.store import Rows, atomic_text, channels_first, class_indices, displayable, open_hdf5
@@ -299,8 +300,8 @@ class Embedding:
 class Category:
     """One group of samples that was analysed together, usually a class."""
 
-    def __init__(self, group: h5py.Group, label: Label | None) -> None:
-        self._group, self.label = group, label
+    def __init__(self, group: h5py.Group, label: Label | None, analysis: str = "") -> None:
+        self._group, self.label, self.analysis = group, label, analysis
         self.id = group.name.strip("/")
 
     @property
@@ -397,7 +398,7 @@ class Analysis:
             file = self._files.get(path)
             for key in file:
                 if isinstance(file[key], h5py.Group) and key not in found:
-                    found[key] = Category(file[key], self._labels.of_category(key))
+                    found[key] = Category(file[key], self._labels.of_category(key), self.method)
         return found
 
     def category(self, category: str) -> Category:
@@ -460,6 +461,10 @@ class Project:
         if method not in self.analyses:
             raise RequestError(f"project {self.name!r} has {unknown('analysis', method, self.analyses)}")
         return self.analyses[method]
+
+    def curation(self, category: Category, clustering: str | None) -> Curation:
+        """Return what people made of the clusters of a clustering."""
+        return self.annotations.curation(f"{category.analysis}/{category.id}/{clustering}")
 
     def close(self) -> None:
         """Close every file."""

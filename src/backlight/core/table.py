@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.annotations import Tag, tags_of
+from backlight.core.curation import Curation
 from backlight.core.errors import FormatError
 from backlight.core.sample import probabilities
 
@@ -68,9 +69,13 @@ def rows(
     category: Category | None = None,
     clustering: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return one row for each sample; those outside `category` have no cluster."""
+    """Return one row for each sample; those outside `category` have no cluster.
+
+    cluster: as in the analysis file. cluster_name: as people named and merged it.
+    """
     facts, held = read_table(project, indices), tags_of(tags, indices)
     clusters: dict[int, int] = {}
+    curation = Curation() if category is None else project.curation(category, clustering)
     if category is not None and clustering in category.clusterings:
         ids = category.clusters(clustering or "")
         clusters = dict(zip(category.index.tolist(), ids.tolist(), strict=True))
@@ -88,6 +93,7 @@ def rows(
             "training": None if facts.training is None else bool(facts.training[k]),
             "clustering": clustering if int(index) in clusters else None,
             "cluster": clusters.get(int(index)),
+            "cluster_name": curation.name(clusters[int(index)]) if int(index) in clusters else None,
             "tags": held[k],
         }
         for k, index in enumerate(facts.index.tolist())

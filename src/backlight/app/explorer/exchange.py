@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlight.core.curation import Curation
 from backlight.core.errors import RequestError, unknown
 from backlight.core.heatmap import COLOUR_MAPS
 from backlight.core.panel import MODES, check_colour, selected, selection
@@ -64,8 +65,16 @@ def export(projects: Mapping[str, Project], state: Mapping[str, Any]) -> dict[st
             "y": embedding.get("y"),
             "colour": colour,
             "label": (state.get("selection") or {}).get("label"),
+            "clusters": _clusters(project.curation(category, clustering)),
         },
     }
+
+
+def _clusters(curation: Curation) -> dict[str, Any]:
+    """Return how people named, merged and hid clusters; the numbers elsewhere are those of the files."""
+    names = {str(cluster): name for cluster, name in curation.names.items()}
+    merged = {str(cluster): other for cluster, other in curation.into.items()}
+    return {"names": names, "merged": merged, "hidden": sorted(curation.hidden)}
 
 
 def read(projects: Mapping[str, Project], text: bytes | str) -> dict[str, Any]:

@@ -13,8 +13,16 @@ import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.annotations import NAME_LENGTH, NOTE_LENGTH, Annotations, Tag, checked_name, read_events
-from backlight.core.errors import RequestError
+from backlight.core.annotations import (
+    NAME_LENGTH,
+    NOTE_LENGTH,
+    Annotations,
+    Tag,
+    checked_name,
+    read_events,
+    written,
+)
+from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selected, selection
 from backlight.core.table import rows
@@ -65,7 +73,7 @@ class Annotate(Panel):
             tags = list(notes.tags().values())
             listed = [_tag(context, tag, number) for number, tag in enumerate(tags, 1)]
             events = [
-                html.Li(f"{e.at[:16].replace('T', ' ')} · {e.by} · {e.do} {e.tag} {e.samples[:40]}")
+                html.Li(f"{e.at[:16].replace('T', ' ')} · {e.by} · {e.sentence}")
                 for e in reversed(notes.history()[-RECENT:])
             ]
             return listed or html.P(EMPTY, className="empty"), events
@@ -100,13 +108,16 @@ class Annotate(Panel):
             if not ctx.triggered_id or not ctx.triggered[0]["value"] or project not in context.projects:
                 return no_update, no_update
             notes = context.projects[project].annotations
-            if isinstance(ctx.triggered_id, dict):
-                act = ctx.triggered_id["type"].removeprefix(context.id(""))
-                said = _apply(notes, act, ctx.triggered_id["index"], selected(chosen))
-            else:
-                said = _apply(notes, "more", checked_name(name), selected(chosen))
-                if note:
-                    notes.note(checked_name(name), str(note))
+            try:
+                if isinstance(ctx.triggered_id, dict):
+                    act = ctx.triggered_id["type"].removeprefix(context.id(""))
+                    said = _apply(notes, act, ctx.triggered_id["index"], selected(chosen))
+                else:
+                    said = _apply(notes, "more", checked_name(name), selected(chosen))
+                    if note:
+                        notes.note(checked_name(name), str(note))
+            except BacklightError as error:  # the form stays, to be filled in better
+                return no_update, _sentence(error)
             return (count or 0) + 1, said
 
     def _select(self, callback: Callbacks, context: PanelContext) -> None:
@@ -132,6 +143,7 @@ class Annotate(Panel):
     def _hand_on(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("download"), "data"),
+            Output(context.id("said"), "children", allow_duplicate=True),
             Input(context.item("save", ALL), "n_clicks"),
             State(context.store("selection"), "data"),
             *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
@@ -141,11 +153,12 @@ class Annotate(Panel):
             clicks: list[int | None], chosen: Any, project: str, analysis: str, category: str, clustering: str
         ) -> Any:
             if not ctx.triggered_id or not ctx.triggered[0]["value"]:
-                return no_update
+                return no_update, no_update
             form, opened = ctx.triggered_id["index"], context.projects[project]
             if form == "tags":
-                document = {"version": 1, "events": [vars(e) for e in opened.annotations.history()]}
-                return dcc.send_string(json.dumps(document, ensure_ascii=False), opened.annotations.path.name)
+                document = {"version": 1, "events": [written(e) for e in opened.annotations.history()]}
+                name = opened.annotations.path.name
+                return dcc.send_string(json.dumps(document, ensure_ascii=False), name), f"Exported {name}"
             tags = opened.annotations.tags()
             indices = selected(chosen)
             if not len(indices):
@@ -154,9 +167,9 @@ class Annotate(Panel):
                 )
             indices = indices[indices < len(opened.dataset)]
             if not len(indices):
-                raise RequestError("select samples or tag some first: there is nothing to export")
+                return no_update, "Select samples or tag some first: there is nothing to export."
             found = rows(opened, indices, tags, context.category(project, analysis, category), clustering)
-            return dcc.send_bytes(encode(found, form), f"samples.{form}")
+            return dcc.send_bytes(encode(found, form), f"samples.{form}"), f"Exported {len(found):,} samples"
 
     def _take_in(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
@@ -173,9 +186,11 @@ class Annotate(Panel):
                 return no_update, no_update
             try:
                 document = json.loads(base64.b64decode(contents.partition(",")[2], validate=True))
+                added = context.projects[project].annotations.merge(read_events(document, str(name)))
             except (binascii.Error, ValueError, RecursionError) as error:
-                raise RequestError(f"{name} is not JSON ({error})") from error
-            added = context.projects[project].annotations.merge(read_events(document, str(name)))
+                return no_update, f"{name} is not JSON ({error})"
+            except BacklightError as error:
+                return no_update, _sentence(error)
             return (count or 0) + 1, f"{added} new entries from {name}"
 
 
@@ -188,6 +203,11 @@ def _apply(notes: Annotations, act: str, name: str, chosen: Any) -> str:
     do: Callable[[str, Any], None] = notes.tag if act == "more" else notes.untag
     do(name, chosen)
     return f"{name}: {len(chosen):,} samples {'added' if act == 'more' else 'taken out'}"
+
+
+def _sentence(error: BacklightError) -> str:
+    text = str(error)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _form(context: PanelContext) -> html.Div:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.annotations import tags_of
+from backlight.core.curation import Curation
 from backlight.core.errors import RequestError, unknown
 from backlight.core.project import Category, Project
 from backlight.core.table import Table, read_table
@@ -36,12 +37,17 @@ class Place:
     category: Category
     clustering: str | None
 
+    @property
+    def curation(self) -> Curation:
+        """What people made of the clusters."""
+        return self.project.curation(self.category, self.clustering)
+
     def clusters(self, indices: Indices) -> list[int | None]:
-        """Return the cluster of each sample, None where it is in none."""
+        """Return the cluster of each sample as people merged them, None where it is in none."""
         if self.clustering not in self.category.clusterings:
             return [None] * len(indices)
         rows = np.flatnonzero(np.isin(self.category.index, indices))
-        ids = self.category.clusters(self.clustering or "")[rows]
+        ids = self.curation.ids(self.category.clusters(self.clustering or "")[rows])
         known = dict(zip(self.category.index[rows].tolist(), ids.tolist(), strict=True))
         return [known.get(index) for index in indices.tolist()]
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
+from backlight.core.annotations import NAME_LENGTH
+from backlight.core.curation import Curation
+from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, selection
-from backlight.plugins.viewers.palette import cluster_colour, cluster_name
+from backlight.plugins.viewers.palette import cluster_colour
 from backlight.plugins.viewers.summary import Summary, picture, summarise
 
 MOST = 24
@@ -31,8 +35,13 @@ class Cards(Panel):
 
     def layout(self, context: PanelContext) -> Any:
         """Return the heading, the place of a comparison and the place of the cards."""
-        hint = html.Span("Compare two with ⇄", id=context.id("hint"), className="quiet grow")
-        head = html.Div([html.H2("Cluster cards"), hint], className="panel-head")
+        hint = html.Span(
+            "Compare two with ⇄, rename, merge or hide with ⋯", id=context.id("hint"), className="quiet"
+        )
+        said = html.Span(id=context.id("said"), className="quiet grow", role="status")
+        hidden = html.Div(id=context.id("hidden"), className="hidden-clusters")
+        undo = html.Button("Undo", id=context.id("undo"), className="btn btn-sm", hidden=True)
+        head = html.Div([html.H2("Cluster cards"), hint, said, hidden, undo], className="panel-head")
         picked = dcc.Store(id=context.id("picked"), data=[])
         against = html.Div(id=context.id("against"))
         cards = dcc.Loading(html.Div(id=context.id("cards"), className="cards"), delay_show=500)
@@ -44,6 +53,9 @@ class Cards(Panel):
 
         @callback(
             Output(context.id("cards"), "children"),
+            Output(context.id("hidden"), "children"),
+            Output(context.id("undo"), "hidden"),
+            Output(context.id("undo"), "title"),
             *[Input(store, "data") for store in place],
             Input(context.store("colour"), "data"),
             Input(context.store("shown"), "data"),
@@ -57,14 +69,17 @@ class Cards(Panel):
             shown: str,
         ) -> Any:
             if shown != context.name:
-                return no_update
+                return (no_update,) * 4
             found = _summaries(context, project, analysis, category, clustering)
+            if not category or not clustering:
+                return html.P(EMPTY, className="empty"), None, True, ""
+            head = _curated(context, (project, analysis, category, clustering))
             if not found:
-                return html.P(EMPTY, className="empty")
+                return html.P("All clusters are hidden." if head[0] else EMPTY, className="empty"), *head
             rest = html.P(f"{len(found) - MOST} more clusters are not shown.", className="quiet")
-            return [_card(context, project, s, colour["cmap"]) for s in found[:MOST]] + (
-                [rest] if len(found) > MOST else []
-            )
+            others = [(s.cluster, s.name) for s in found if s.cluster >= 0]
+            cards: list[Any] = [_card(context, project, s, colour["cmap"], others) for s in found[:MOST]]
+            return [*cards, *([rest] if len(found) > MOST else [])], *head
 
         @callback(
             Output(context.store("selection"), "data"),
@@ -77,8 +92,11 @@ class Cards(Panel):
             if not ctx.triggered_id or not ctx.triggered[0]["value"]:
                 return no_update
             cluster, found = ctx.triggered_id["index"], context.category(project, analysis, category)
-            scope = (project, analysis, found.id)
-            return selection(scope, found.members(clustering, cluster), cluster_name(cluster))
+            curation = context.projects[project].curation(found, clustering)
+            members = found.index[curation.ids(found.clusters(clustering)) == cluster]
+            return selection((project, analysis, found.id), members, curation.name(cluster))
+
+        self._curate(callback, context)
 
         @callback(
             Output(context.id("picked"), "data"),
@@ -110,6 +128,91 @@ class Cards(Panel):
             both = [s for c in picked for s in _summaries(context, *place) if s.cluster == c]
             return (_comparison(*both, colour["cmap"]) if len(both) == 2 else None), pressed
 
+    def _curate(self, callback: Callbacks, context: PanelContext) -> None:
+        acts = ("rename", "merge", "hide", "show")
+
+        @callback(
+            Output(context.store("clustering"), "data"),
+            Output(context.id("said"), "children"),
+            *[Input(context.item(act, ALL), "n_clicks") for act in acts],
+            Input(context.id("undo"), "n_clicks"),
+            State(context.item("name", ALL), "id"),
+            State(context.item("name", ALL), "value"),
+            State(context.item("into", ALL), "value"),
+            *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
+        )
+        def curate(*values: Any) -> Any:
+            ids, names, others, *place = values[len(acts) + 1 :]
+            if not ctx.triggered_id or not ctx.triggered[0]["value"] or not all(place):
+                return no_update, no_update
+            try:
+                if not isinstance(ctx.triggered_id, dict):
+                    return place[3], _undo(context, tuple(place))
+                cluster = int(ctx.triggered_id["index"])
+                act = ctx.triggered_id["type"].removeprefix(context.id(""))
+                row = next((k for k, item in enumerate(ids) if item["index"] == cluster), None)
+                given = (None, None) if row is None else (names[row], others[row])
+                return place[3], _change(context, tuple(place), act, cluster, *given)
+            except BacklightError as error:
+                return no_update, str(error)
+
+
+def _change(
+    context: PanelContext, place: tuple[str, ...], act: str, cluster: int, name: Any, into: Any
+) -> str:
+    """Note what a person made of a cluster, and say what it was."""
+    project, category = context.projects[place[0]], context.category(*place[:3])
+    known = {-1, *category.clusters(place[3]).tolist()}
+    if cluster not in known:
+        raise RequestError(f"{place[3]} has no cluster {cluster}")
+    clusters, text = [cluster], ""
+    curation = project.curation(category, place[3])
+    was = curation.name(cluster)
+    if act == "rename":
+        own = Curation().name(cluster)
+        text = str(name or "").strip()
+        text = "" if text == own else text
+        said = f"{was} is called {text or own} now"
+    elif act == "merge":
+        if not str(into or "").isdecimal() or int(into) not in known - {cluster}:
+            raise RequestError("choose the cluster to merge into first")
+        clusters.append(int(into))
+        said = f"{was} is part of {curation.name(int(into))} now"
+    else:
+        said = f"{was} is {'hidden' if act == 'hide' else 'shown'} now"
+    project.annotations.change_cluster(_key(context, place), act, clusters, text)
+    return said
+
+
+def _undo(context: PanelContext, place: tuple[str, ...]) -> str:
+    notes = context.projects[place[0]].annotations
+    last = notes.last(_key(context, place))
+    if last is None:
+        raise RequestError("there is nothing to undo here")
+    notes.undo(last)
+    return f"undone: {last.sentence}"
+
+
+def _curated(context: PanelContext, place: tuple[str, ...]) -> tuple[Any, bool, str]:
+    """Return the hidden clusters, and whether there is nothing to undo and what would be undone."""
+    category = context.category(*place[:3])
+    curation = context.projects[place[0]].curation(category, place[3])
+    buttons = [
+        html.Button(
+            f"Show {curation.name(c)}",
+            id=context.item("show", c),
+            className="btn btn-sm",
+            title="It is hidden",
+        )
+        for c in sorted(curation.hidden)
+    ]
+    last = context.projects[place[0]].annotations.last(_key(context, place))
+    return buttons, last is None, "" if last is None else f"Undo: {last.sentence}, by {last.by}"
+
+
+def _key(context: PanelContext, place: tuple[str, ...]) -> str:
+    return f"{place[1]}/{context.category(*place[:3]).id}/{place[3]}"
+
 
 def _summaries(
     context: PanelContext, project: str, analysis: str, category: str, clustering: str | None
@@ -122,7 +225,39 @@ def _summaries(
     return summarise(context.projects[project], found, clustering)
 
 
-def _card(context: PanelContext, project: str, summary: Summary, cmap: str) -> html.Article:
+def _menu(context: PanelContext, summary: Summary, others: list[tuple[int, str]]) -> html.Details:
+    """Return what people can make of a cluster: another name, a part of another one, nothing to be seen."""
+
+    def item(part: str) -> dict[str, Any]:
+        return context.item(part, summary.cluster)
+
+    def button(part: str, text: str) -> html.Button:
+        return html.Button(text, id=item(part), className="btn btn-sm", title=f"{text} {summary.name}")
+
+    name = dbc.Input(id=item("name"), value=summary.name, maxLength=NAME_LENGTH, size="sm")
+    into = dbc.Select(
+        id=item("into"),
+        options=[{"value": str(c), "label": text} for c, text in others if c != summary.cluster],
+        placeholder="another cluster",
+        size="sm",
+    )
+    rows = [
+        html.Div([html.Label(["Name", name], className="grow"), button("rename", "Rename")]),
+        html.Div([html.Label(["Merge into", into], className="grow"), button("merge", "Merge")]),
+        button("hide", "Hide"),
+    ]
+    return html.Details(
+        [
+            html.Summary("⋯", title=f"Rename, merge or hide {summary.name}"),
+            html.Div(rows, className="menu curate"),
+        ],
+        className="drop",
+    )
+
+
+def _card(
+    context: PanelContext, project: str, summary: Summary, cmap: str, others: list[tuple[int, str]]
+) -> html.Article:
     choose = html.Button(
         _name(summary),
         id=context.item("choose", summary.cluster),
@@ -135,6 +270,7 @@ def _card(context: PanelContext, project: str, summary: Summary, cmap: str) -> h
         className="btn btn-sm",
         title="Compare with another cluster",
     )
+    size = html.Span(f"{summary.size:,} · {summary.share:.0%}", className="quiet grow")
     mean = _mean(summary, cmap)
     rows = [
         html.Div([html.Span(word), _strip(project, indices)], className="strip-row")
@@ -143,9 +279,7 @@ def _card(context: PanelContext, project: str, summary: Summary, cmap: str) -> h
     ]
     return html.Article(
         [
-            html.Header(
-                [choose, html.Span(f"{summary.size:,} · {summary.share:.0%}", className="quiet grow"), pick]
-            ),
+            html.Header([choose, size, pick, _menu(context, summary, others)]),
             html.Div([mean, _figures(summary)], className="card-body-row"),
             *rows,
         ],
@@ -155,14 +289,13 @@ def _card(context: PanelContext, project: str, summary: Summary, cmap: str) -> h
 
 def _name(summary: Summary) -> list[Any]:
     swatch = html.Span(className="swatch", style={"backgroundColor": cluster_colour(summary.cluster)})
-    return [swatch, cluster_name(summary.cluster).capitalize()]
+    return [swatch, summary.name[0].upper() + summary.name[1:]]
 
 
 def _mean(summary: Summary, cmap: str) -> Any:
     if summary.mean is None:
         return html.Div("no mean heatmap", className="mean quiet")
-    name = cluster_name(summary.cluster)
-    return html.Img(src=picture(summary.mean, cmap), alt=f"mean heatmap of {name}", className="mean")
+    return html.Img(src=picture(summary.mean, cmap), alt=f"mean heatmap of {summary.name}", className="mean")
 
 
 def _strip(project: str, indices: tuple[int, ...]) -> html.Div:

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-from dash import ALL, Input, Output, State, ctx, html, no_update
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
+from backlight.core.curation import Curation
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection
 from backlight.core.project import Category
-from backlight.plugins.viewers.palette import NOISE, cluster_colour, cluster_name
+from backlight.plugins.viewers.palette import NOISE, cluster_colour
 
-MARK_CHOSEN = """(selection, rows, ids) => ids.map(({index}) => {
-  const name = index < 0 ? "noise" : `cluster ${index}`;
-  return selection && selection.label === name ? "cluster chosen" : "cluster";
-})"""
+MARK_CHOSEN = """(selection, names, ids) => ids.map(({index}) =>
+  selection && names && selection.label === names[index] ? "cluster chosen" : "cluster")"""
+
+AS_FOUND = Curation()
 
 
 @final
@@ -32,7 +33,8 @@ class Clusters(Panel):
             [html.H2("Clusters"), html.Span(id=context.id("count"), className="quiet")],
             className="panel-head",
         )
-        return html.Div([head, html.Div(id=context.id("list"), className="cluster-list")])
+        names = dcc.Store(id=context.id("names"))
+        return html.Div([names, head, html.Div(id=context.id("list"), className="cluster-list")])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """List the clusters; select on click; mark the one that is selected."""
@@ -41,20 +43,29 @@ class Clusters(Panel):
         @callback(
             Output(context.id("count"), "children"),
             Output(context.id("list"), "children"),
+            Output(context.id("names"), "data"),
             *[Input(store, "data") for store in place],
         )
         def show(project: str, analysis: str, category: str, clustering: str | None) -> Any:
             if not category or clustering is None:
-                return "", html.P("This class has no clusterings.", className="empty")
+                return "", html.P("This class has no clusterings.", className="empty"), {}
             found = context.category(project, analysis, category)
             if clustering not in found.clusterings:
-                return no_update, no_update  # the toolbar is about to replace it by one this class has
-            rows = sizes(found, clustering)
-            n_clusters = sum(cluster != NOISE for cluster, _ in rows)
+                return (
+                    no_update,
+                    no_update,
+                    no_update,
+                )  # the toolbar is about to replace it by one this class has
+            curation = context.projects[project].curation(found, clustering)
+            rows = sizes(found, clustering, curation)
             marked = suspicious(found, clustering)
+            marked = None if marked is None else curation.into.get(marked, marked)
             total = max(1, len(found.index))
-            buttons = [_button(context, cluster, n, total, cluster == marked) for cluster, n in rows]
-            return f"{n_clusters} found", buttons
+            buttons = [
+                _button(context, cluster, n / total, n, curation.name(cluster), cluster == marked)
+                for cluster, n in rows
+            ]
+            return _count(rows, curation), buttons, {c: curation.name(c) for c, _ in rows}
 
         @callback(
             Output(context.store("selection"), "data"),
@@ -68,23 +79,26 @@ class Clusters(Panel):
                 return no_update
             cluster = int(ctx.triggered_id["index"])
             found = context.category(project, analysis, category)
-            members = found.index[_without_gaps(found.clusters(clustering)) == cluster]
-            return selection((project, analysis, category), members, cluster_name(cluster))
+            curation = context.projects[project].curation(found, clustering)
+            members = found.index[curation.ids(found.clusters(clustering)) == cluster]
+            return selection((project, analysis, category), members, curation.name(cluster))
 
         callback.clientside(
             MARK_CHOSEN,
             Output(context.item("cluster", ALL), "className"),
             Input(context.store("selection"), "data"),
-            Input(context.id("list"), "children"),
+            Input(context.id("names"), "data"),
             State(context.item("cluster", ALL), "id"),
         )
 
 
-def sizes(category: Category, clustering: str) -> list[tuple[int, int]]:
-    """Return (cluster, number of samples) by ascending id, noise last."""
-    ids, counts = np.unique(_without_gaps(category.clusters(clustering)), return_counts=True)
-    rows = list(zip(ids.tolist(), counts.tolist(), strict=True))
-    return sorted(rows, key=lambda row: (row[0] == NOISE, row[0]))
+def sizes(category: Category, clustering: str, curation: Curation = AS_FOUND) -> list[tuple[int, int]]:
+    """Return (cluster, number of samples) of the clusters to show by ascending id, noise last."""
+    ids, counts = np.unique(curation.ids(category.clusters(clustering)), return_counts=True)
+    rows = zip(ids.tolist(), counts.tolist(), strict=True)
+    return sorted(
+        (row for row in rows if row[0] not in curation.hidden), key=lambda row: (row[0] == NOISE, row[0])
+    )
 
 
 def suspicious(category: Category, clustering: str) -> int | None:
@@ -98,21 +112,20 @@ def percent(share: float) -> str:
     return "<1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def _without_gaps(ids: Any) -> Any:
-    """Return cluster ids with every negative one as noise."""
-    return np.where(ids < 0, NOISE, ids)
+def _count(rows: list[tuple[int, int]], curation: Curation) -> str:
+    """Say how many clusters there are, and how many of them are not shown."""
+    found = f"{sum(cluster != NOISE for cluster, _ in rows)} found"
+    return f"{found}, {len(curation.hidden)} hidden" if curation.hidden else found
 
 
-def _button(context: PanelContext, cluster: int, size: int, total: int, marked: bool) -> html.Button:
-    share = size / total
-    name = cluster_name(cluster)
+def _button(
+    context: PanelContext, cluster: int, share: float, size: int, name: str, marked: bool
+) -> html.Button:
     colour = cluster_colour(cluster)
     return html.Button(
         [
             html.Span(className="swatch", style={"backgroundColor": colour}),
-            html.Span(
-                name.capitalize() if cluster == NOISE else f"Cluster {cluster}", className="cluster-name"
-            ),
+            html.Span(name[0].upper() + name[1:], className="cluster-name", title=name),
             html.Span("suspicious", className="badge-quiet") if marked else None,
             html.Span(f"{size:,}", className="number"),
             html.Span(percent(share), className="number quiet"),

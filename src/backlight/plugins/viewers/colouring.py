@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backlight.core.project import Category, Project
 from backlight.core.table import Table, read_table
-from backlight.plugins.viewers.palette import COLOURS, NOISE, NOISE_COLOUR, cluster_colour, cluster_name
+from backlight.plugins.viewers.palette import COLOURS, NOISE, NOISE_COLOUR, cluster_colour
 
 PLAIN = {
     "cluster": "cluster",
@@ -46,19 +46,24 @@ def group(project: Project, category: Category, clustering: str | None, by: str)
         return _named(held.astype(np.int8) - 1, lambda _: by.removeprefix("tag:"), "not tagged")
     if by.startswith("score:"):
         values = _per_cluster(category, by.removeprefix("score:"))
-        return _scale(values) if values is not None else _clusters(category, clustering)
+        return _scale(values) if values is not None else _clusters(project, category, clustering)
     if by in PLAIN and by != "cluster":
         return _facts(project, read_table(project, category.index), by)
-    return _clusters(category, clustering)
+    return _clusters(project, category, clustering)
 
 
-def _clusters(category: Category, clustering: str | None) -> Grouped:
+def _clusters(project: Project, category: Category, clustering: str | None) -> Grouped:
     if clustering is None:
         ids = np.zeros(len(category.index), dtype=np.int8)
         return ids, [_entry(0, "sample", cluster_colour(0))]
-    found = category.clusters(clustering)
-    ids = np.where(found < 0, NOISE, found)
-    return ids, [_entry(c, cluster_name(c), cluster_colour(c)) for c in np.unique(ids).tolist()]
+    curation = project.curation(category, clustering)
+    found = curation.ids(category.clusters(clustering))
+    ids = np.where(np.isin(found, list(curation.hidden)), NOISE, found)
+    quiet = "hidden" if NOISE not in found else "noise, hidden" if curation.hidden else curation.name(NOISE)
+    return ids, [
+        _entry(c, quiet if c == NOISE else curation.name(c), cluster_colour(c))
+        for c in np.unique(ids).tolist()
+    ]
 
 
 def _facts(project: Project, facts: Table, by: str) -> Grouped:

@@ -1,20 +1,31 @@
-"""Another analysis, class or clustering beside the chosen one: its map, linked selections, the overlap."""
+"""Another project, analysis, class or clustering beside the chosen one: map, linked selection, overlap."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import dash_bootstrap_components as dbc
-from dash import ALL, Input, Output, State, ctx, html, no_update
+import numpy as np
+from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from numpy.typing import NDArray
 
+from backlight.core.curation import Curation
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selection
+from backlight.core.panel import Callbacks, Panel, PanelContext, selection, typed_array
+from backlight.core.project import Category, Project
 from backlight.plugins.viewers.embedding import SCRIPT, map_place, map_stores, read_groups, read_points
-from backlight.plugins.viewers.overlap import Overlap, cell, overlap
-from backlight.plugins.viewers.palette import cluster_colour, cluster_name
+from backlight.plugins.viewers.overlap import Side, cell, overlap, renumbered, side
+from backlight.plugins.viewers.palette import cluster_colour
 
-FIELDS = {"analysis": "Analysis", "category": "Class", "clustering": "Clustering", "embedding": "Map"}
+FIELDS = {
+    "project": "Project",
+    "analysis": "Analysis",
+    "category": "Class",
+    "clustering": "Clustering",
+    "embedding": "Map",
+}
 PLACE = ("project", "analysis", "category", "clustering")
 
 
@@ -31,6 +42,8 @@ class Compare(Panel):
             html.Div(
                 [html.Label(word, htmlFor=context.id(key)), dbc.Select(id=context.id(key), size="sm")],
                 className="control",
+                id=context.id(f"{key}-control"),
+                hidden=key == "project" and len(context.projects) < 2,
             )
             for key, word in FIELDS.items()
         ]
@@ -42,6 +55,14 @@ class Compare(Panel):
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Offer what there is; show overlap and map while the panel is in front; keep selections linked."""
+        # Until then nothing is asked of the server.
+        callback.clientside(
+            f"""(shown, ...place) =>
+                shown === "{context.name}" && place[2] ? place : window.dash_clientside.no_update""",
+            Output(context.id("place"), "data"),
+            Input(context.store("shown"), "data"),
+            *[Input(context.store(store), "data") for store in PLACE],
+        )
         self._offer(callback, context)
         self._show(callback, context)
         self._link(callback, context)
@@ -54,17 +75,15 @@ class Compare(Panel):
             *[Output(context.id(key), "value") for key in keys],
             Input(context.store("shown"), "data"),
             *[Input(context.store(store), "data") for store in PLACE],
-            *[Input(context.id(key), "value") for key in keys[:2]],
-            *[State(context.id(key), "value") for key in keys[2:]],
+            *[Input(context.id(key), "value") for key in keys[:3]],
+            *[State(context.id(key), "value") for key in keys[3:]],
         )
-        def offer(shown: str, project: str, *values: Any) -> Any:
-            here, wanted = (
-                dict(zip(PLACE[1:], values[:3], strict=True)),
-                dict(zip(keys, values[3:], strict=True)),
-            )
+        def offer(shown: str, *values: Any) -> Any:
+            here = dict(zip(PLACE, values[:4], strict=True))
+            wanted = dict(zip(keys, values[4:], strict=True))
             if shown != context.name or not here["category"]:
-                return [no_update] * 8
-            return _offer(context, project, here, wanted)
+                return [no_update] * (2 * len(keys))
+            return _offer(context, here, wanted)
 
     def _show(self, callback: Callbacks, context: PanelContext) -> None:
         other = [Input(context.id(key), "value") for key in FIELDS]
@@ -76,28 +95,24 @@ class Compare(Panel):
             *other,
             *[Input(context.store(store), "data") for store in PLACE],
         )
-        def show(
-            analysis: str | None, category: str, clustering: str, embedding: str, project: str, *here: str
-        ) -> Any:
-            if not analysis or not category or not here[1]:
+        def show(*values: Any) -> Any:
+            other, here = values[: len(FIELDS)], values[len(FIELDS) :]
+            if not all(other[:3]) or not here[2]:
                 return no_update, no_update, no_update
-            first, second = (
-                context.category(project, *here[:2]),
-                context.category(project, analysis, category),
-            )
-            scope = (project, analysis, second.id)
+            both = Both(context, here, other)
+            scope, clustering, embedding = (*other[:2], both.second.id), other[3], other[4]
             points = groups = None
-            if embedding in second.embeddings:
+            if embedding in both.second.embeddings:
                 points = read_points(context, scope, {"name": embedding, "x": 0, "y": 1})
+                points |= {"index": typed_array(both.numbers()), "home": here[0], "known": both.known}
                 groups = read_groups(context, scope, clustering or None)
-            if here[2] not in first.clusterings or clustering not in second.clusterings:
+            if not both.clustered:
                 return html.P("Both need a clustering to be compared.", className="empty"), points, groups
-            found = overlap(first, here[2], second, clustering)
-            return _overlap(context, found, here[2], clustering), points, groups
+            return _overlap(context, both), points, groups
 
         callback.clientside(
             f"""(points, groups, selection) => {{
-                const here = points && selection && selection.scope[0] === points.scope[0];
+                const here = points && selection && selection.scope[0] === points.home;
                 const linked = here ? {{...selection, scope: points.scope, label: "linked"}} : null;
                 return {SCRIPT}.draw("{context.name}", "drawn in the comparison", points, groups, linked);
             }}""",
@@ -109,12 +124,15 @@ class Compare(Panel):
 
     def _link(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
-            f"""(drawn, ...scope) => {{
+            f"""(drawn, points, ...scope) => {{
                 const found = {SCRIPT}.select(drawn);
-                return found && found.indices ? {{...found, scope}} : found;
+                if (!found || !found.indices) return found;
+                const known = backlight.array(found.indices).filter((index) => index < points.known);
+                return known.length ? {{...found, scope, indices: backlight.pack(known)}} : null;
             }}""",
             Output(context.store("selection"), "data"),
             Input(context.id("drawn"), "data"),
+            State(context.id("points"), "data"),
             *[State(context.store(store), "data") for store in PLACE[:3]],
         )
 
@@ -122,50 +140,105 @@ class Compare(Panel):
             Output(context.store("selection"), "data"),
             Input(context.item("cell", ALL), "n_clicks"),
             *[State(context.store(store), "data") for store in PLACE],
-            *[State(context.id(key), "value") for key in list(FIELDS)[:3]],
+            *[State(context.id(key), "value") for key in FIELDS],
         )
-        def choose(clicks: list[int | None], project: str, *values: str) -> Any:
+        def choose(clicks: list[int | None], *values: str) -> Any:
             if not ctx.triggered_id or not ctx.triggered[0]["value"]:
                 return no_update
+            both = Both(context, values[:4], values[4:])
             row, column = (int(part) for part in ctx.triggered_id["index"].split(":"))
-            first, second = context.category(project, *values[:2]), context.category(project, *values[3:5])
-            members = cell(first, values[2], second, values[5], (row, column))
-            label = f"{cluster_name(row)} and {cluster_name(column)} of {values[5]}"
-            return selection((project, values[0], first.id), members, label)
+            names = [curation.name(c) for curation, c in zip(both.curations, (row, column), strict=True)]
+            label = f"{names[0]} and {names[1]} of {both.other[3]}"
+            return selection((*values[:2], both.first.id), cell(*both.sides, (row, column)), label)
 
 
-def _offer(
-    context: PanelContext, project: str, here: dict[str, str], wanted: dict[str, str | None]
-) -> list[Any]:
-    """Return options and values of the four selects: what was chosen where it exists, else the next other."""
+@dataclass(frozen=True)
+class Both:
+    """The two classes that are compared: (project, analysis, category, clustering, …) of either."""
+
+    context: PanelContext
+    here: Sequence[str]
+    other: Sequence[str]
+
+    @property
+    def projects(self) -> tuple[Project, Project]:
+        """Their projects."""
+        return self.context.projects[self.here[0]], self.context.projects[self.other[0]]
+
+    @property
+    def first(self) -> Category:
+        """The class that is looked at."""
+        return self.context.category(*self.here[:3])
+
+    @property
+    def second(self) -> Category:
+        """The class beside it."""
+        return self.context.category(*self.other[:3])
+
+    @property
+    def clustered(self) -> bool:
+        """Whether both have the clusterings chosen."""
+        return self.here[3] in self.first.clusterings and self.other[3] in self.second.clusterings
+
+    @property
+    def curations(self) -> tuple[Curation, Curation]:
+        """What people made of their clusters."""
+        ours, theirs = self.projects
+        return ours.curation(self.first, self.here[3]), theirs.curation(self.second, self.other[3])
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Their clusters, numbered by the project that is looked at."""
+        ours, theirs = self.projects
+        index = renumbered(ours, self.first, theirs, self.second)
+        return side(ours, self.first, self.here[3]), side(theirs, self.second, self.other[3], index)
+
+    @property
+    def known(self) -> int:
+        """Numbers from here on stand for samples that the project looked at does not have."""
+        return len(self.projects[0].dataset)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Return a number for each sample of the second class: its dataset index here, or `known` and up."""
+        ours, theirs = self.projects
+        index = renumbered(ours, self.first, theirs, self.second)
+        return np.where(index < 0, self.known + np.arange(len(index)), index)
+
+
+def _offer(context: PanelContext, here: dict[str, str], wanted: dict[str, str | None]) -> list[Any]:
+    """Return options and values of the selects: what was chosen where it exists, else the next other."""
+    project = _keep(wanted["project"], list(context.projects), here["project"])
     analyses = list(context.projects[project].analyses)
     analysis = _keep(wanted["analysis"], analyses, here["analysis"])
     categories = context.projects[project].analysis(analysis).categories
     category = _keep(wanted["category"], list(categories), here["category"])
     found = categories[category]
-    same = (analysis, category) == (here["analysis"], here["category"])
+    same = (project, analysis, category) == (here["project"], here["analysis"], here["category"])
     others = [c for c in found.clusterings if not same or c != here["clustering"]]
     clustering = _keep(wanted["clustering"], found.clusterings, (others or found.clusterings or [""])[0])
     flat = [name for name in found.embeddings if name != "spectral"]
     embedding = _keep(wanted["embedding"], found.embeddings, (flat or found.embeddings or [""])[0])
     options = [
+        list(context.projects),
         analyses,
         [{"value": c.id, "label": c.name} for c in categories.values()],
         found.clusterings,
         found.embeddings,
     ]
-    return [*options, analysis, category, clustering, embedding]
+    return [*options, project, analysis, category, clustering, embedding]
 
 
 def _keep(wanted: str | None, known: list[str], start: str) -> str:
     return wanted if wanted in known else start if start in known else next(iter(known), "")
 
 
-def _overlap(context: PanelContext, found: Overlap, one: str, two: str) -> list[Any]:
+def _overlap(context: PanelContext, both: Both) -> list[Any]:
+    found = overlap(*both.sides)
     if not found.shared:
-        return [
-            html.P("The two classes share no samples; the maps can still be compared.", className="empty")
-        ]
+        ours, theirs = both.projects
+        by = "" if ours is theirs else " by the names of their files"
+        said = f"The two classes share no samples{by}; the maps can still be compared."
+        return [html.P(said, className="empty")]
     rand = "–" if found.rand is None else f"{found.rand:.2f}"
     facts = html.P(
         [
@@ -175,12 +248,14 @@ def _overlap(context: PanelContext, found: Overlap, one: str, two: str) -> list[
         ],
         title="1: the same grouping; 0: what chance would give",
     )
-    head = html.Tr([html.Th(f"{one} ↓  {two} →"), *(html.Th(_name(c)) for c in found.columns)])
+    down, across = both.curations
+    corner = html.Th(f"{both.here[3]} ↓  {both.other[3]} →")
+    head = html.Tr([corner, *(html.Th(_name(c, across), scope="col") for c in found.columns)])
     most = int(found.table.max()) or 1
     rows = [
         html.Tr(
             [
-                html.Th(_name(row)),
+                html.Th(_name(row, down), scope="row"),
                 *(_cell(context, row, c, n, most) for c, n in zip(found.columns, counts, strict=True)),
             ]
         )
@@ -189,9 +264,9 @@ def _overlap(context: PanelContext, found: Overlap, one: str, two: str) -> list[
     return [facts, html.Table([html.Thead(head), html.Tbody(rows)], className="contingency")]
 
 
-def _name(cluster: int) -> list[Any]:
+def _name(cluster: int, curation: Curation) -> list[Any]:
     swatch = html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)})
-    return [swatch, "noise" if cluster < 0 else str(cluster)]
+    return [swatch, curation.name(cluster).removeprefix("cluster ")]
 
 
 def _cell(context: PanelContext, row: int, column: int, count: int, most: int) -> html.Td:

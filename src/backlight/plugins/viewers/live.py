@@ -32,13 +32,15 @@ from backlight.core.panel import (
 )
 from backlight.core.project import Category, Project
 from backlight.core.sample import probabilities
-from backlight.plugins.viewers.palette import ACCENT, AXIS, GRID, NOISE_COLOUR
+from backlight.plugins.viewers.palette import ACCENT, NOISE_COLOUR
 from backlight.plugins.viewers.placing import Placed, likeness, place
 
 PREDICTED = "predicted"
 BEST = 5
 POINTS = 1500
 """At most so many points are drawn behind a placed picture."""
+
+MAP_SIZE, MARGIN = (280, 150), 10
 
 LARGEST = 44 << 20
 """Bytes of an upload that the browser still sends; what is above the limit itself gets a sentence."""
@@ -331,44 +333,35 @@ def _neighbourhood(look: Look, placed: Placed, columns: NDArray[np.float32]) -> 
         className="btn btn-sm",
         title="Select the nearest samples",
     )
-    graph = dcc.Graph(
-        figure=figure(columns, rows, placed.position),
-        config={"displayModeBar": False, "staticPlot": True, "responsive": True},
+    picture = base64.b64encode(small_map(columns, rows, placed.position)).decode("ascii")
+    drawn = html.Img(
+        src=f"data:image/svg+xml;base64,{picture}",
+        alt=f"Map of {category.name}: the picture is at {placed.position[0]:.3g}, {placed.position[1]:.3g}",
         className="live-map",
     )
     heading = html.Div(["Nearest in ", category.name, button], className="live-near")
-    return html.Div([heading, html.Div(strip, className="strip"), graph], className="live-place")
+    return html.Div([heading, html.Div(strip, className="strip"), drawn], className="live-place")
 
 
-def figure(columns: NDArray[Any], near: NDArray[Any], position: tuple[float, float]) -> dict[str, Any]:
-    """Return the small map: columns (S, 2) of all samples, rows of the nearest, the place of the picture."""
+def small_map(columns: NDArray[Any], near: NDArray[Any], position: tuple[float, float]) -> bytes:
+    """Return a small map as SVG: columns (S, 2) of all samples, rows of the nearest, where the picture is."""
     some = np.unique(np.linspace(0, len(columns) - 1, min(len(columns), POINTS)).astype(np.intp))
-
-    def points(xy: NDArray[Any], **marker: Any) -> dict[str, Any]:
-        x, y = xy[:, 0].astype(float).tolist(), xy[:, 1].astype(float).tolist()
-        return {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker}
-
-    axis = {"color": AXIS, "gridcolor": GRID, "zeroline": False, "showticklabels": False, "title": None}
-    layout = {
-        "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
-        "xaxis": axis,
-        "yaxis": axis,
-        "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-    }
-    data = [
-        points(columns[some], color=NOISE_COLOUR, size=4, opacity=0.6),
-        points(columns[near], color=ACCENT, size=6),
-        points(
-            np.array([position]),
-            color=ACCENT,
-            size=14,
-            symbol="cross-thin",
-            line={"width": 3, "color": ACCENT},
-        ),
+    shown = np.concatenate([columns[some], columns[near], [position]]).astype(np.float64)
+    low, size = shown.min(axis=0), np.ptp(shown, axis=0)
+    unit = np.divide(shown - low, size, out=np.full_like(shown, 0.5), where=size > 0)
+    xy = MARGIN + unit * (np.array(MAP_SIZE) - 2 * MARGIN)
+    xy[:, 1] = MAP_SIZE[1] - xy[:, 1]
+    x, y = xy[-1]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {MAP_SIZE[0]} {MAP_SIZE[1]}">',
+        f'<g fill="{NOISE_COLOUR}" fill-opacity="0.6">',
+        *(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in xy[: len(some)]),
+        f'</g><g fill="{ACCENT}">',
+        *(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in xy[len(some) : -1]),
+        f'</g><path d="M{x - 8:.1f} {y:.1f}h16M{x:.1f} {y - 8:.1f}v16" stroke="{ACCENT}" stroke-width="3"/>',
+        "</svg>",
     ]
-    return {"data": data, "layout": layout}
+    return "".join(parts).encode()
 
 
 def _note_list(notes: list[str]) -> html.Ul:

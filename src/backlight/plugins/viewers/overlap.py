@@ -1,14 +1,30 @@
-"""How far two clusterings of the same samples agree: who is together in both."""
+"""How far two clusterings of the same samples agree: who is together in both.
+
+Samples of another project are the same where their files have the same name, or their numbers are the same in
+a dataset of the same name and size whose samples have no file names.
+"""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.project import Category
+from backlight.core.project import Category, Project
+
+
+@dataclass(frozen=True)
+class Side:
+    """The clusters of one class.
+
+    index: (S,) dataset indices, -1 for samples that the first project does not have. ids: (S,) clusters.
+    """
+
+    index: NDArray[np.int64]
+    ids: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -30,29 +46,54 @@ class Overlap:
         return int(self.table.sum())
 
 
-def overlap(first: Category, one: str, second: Category, two: str) -> Overlap:
-    """Return the overlap of clustering `one` of a class with clustering `two` of another or the same."""
-    ours, theirs = _shared(first, one, second, two)
-    rows, i = np.unique(ours, return_inverse=True)
-    columns, j = np.unique(theirs, return_inverse=True)
+def side(
+    project: Project, category: Category, clustering: str, index: NDArray[np.int64] | None = None
+) -> Side:
+    """Return the clusters of a class as people merged them.
+
+    index: its samples as the first project numbers them, where that is another one.
+    """
+    ids = project.curation(category, clustering).ids(category.clusters(clustering))
+    return Side(category.index if index is None else index, ids)
+
+
+def overlap(first: Side, second: Side) -> Overlap:
+    """Return the overlap of a clustering with another one."""
+    _, i, j = np.intersect1d(first.index, np.where(second.index < 0, -2, second.index), return_indices=True)
+    ours, theirs = first.ids[i], second.ids[j]
+    rows, r = np.unique(ours, return_inverse=True)
+    columns, c = np.unique(theirs, return_inverse=True)
     table = np.zeros((len(rows), len(columns)), dtype=np.int64)
-    np.add.at(table, (i, j), 1)
+    np.add.at(table, (r, c), 1)
     return Overlap(tuple(rows.tolist()), tuple(columns.tolist()), table, _rand(ours, theirs))
 
 
-def cell(first: Category, one: str, second: Category, two: str, ids: tuple[int, int]) -> NDArray[np.int64]:
+def cell(first: Side, second: Side, ids: tuple[int, int]) -> NDArray[np.int64]:
     """Return the dataset indices that lie in cluster ids[0] of the first and ids[1] of the second."""
-    return np.intersect1d(_members(first, one, ids[0]), _members(second, two, ids[1]))
+    found = np.intersect1d(first.index[first.ids == ids[0]], second.index[second.ids == ids[1]])
+    return found[found >= 0]
 
 
-def _members(category: Category, clustering: str, cluster: int) -> Any:
-    found = category.clusters(clustering)
-    return category.index[found < 0 if cluster < 0 else found == cluster]
+@functools.lru_cache(maxsize=8)
+def renumbered(ours: Project, first: Category, theirs: Project, second: Category) -> NDArray[np.int64]:
+    """Return the samples of a class of another project as this project numbers those of its class `first`.
+
+    (S,) dataset indices, -1 for samples that `first` does not have.
+    """
+    index = np.asarray(second.index, dtype=np.int64)
+    if ours is theirs:
+        return index
+    names = _names(theirs, index)
+    if names == list(map(str, index.tolist())):  # nothing but numbers
+        same = (ours.dataset.name, len(ours.dataset)) == (theirs.dataset.name, len(theirs.dataset))
+        return index if same else np.full(len(index), -1, dtype=np.int64)
+    numbers = first.index.tolist()
+    known = dict(zip(_names(ours, first.index), numbers, strict=True))
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
-def _shared(first: Category, one: str, second: Category, two: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    _, i, j = np.intersect1d(first.index, second.index, return_indices=True)
-    return np.maximum(first.clusters(one)[i], -1), np.maximum(second.clusters(two)[j], -1)
+def _names(project: Project, index: NDArray[np.int64]) -> list[str]:
+    return [project.dataset.file_name(int(i)) for i in index.tolist()]
 
 
 def _rand(ours: NDArray[Any], theirs: NDArray[Any]) -> float | None:

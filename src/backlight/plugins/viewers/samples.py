@@ -340,7 +340,7 @@ def _table(context: PanelContext, place: Place, samples: list[Sample], colour: d
     headings = [
         html.Th(text) for text in ("", "Index", "Label", "Predicted", "Confidence", "Cluster", "Tags", "File")
     ]
-    indices = np.array([s.index for s in samples], dtype=np.int64)
+    indices, curation = np.array([s.index for s in samples], dtype=np.int64), place.curation
     listed = zip(samples, place.clusters(indices), place.tags(indices), strict=True)
     rows = [
         html.Tr(
@@ -352,9 +352,7 @@ def _table(context: PanelContext, place: Place, samples: list[Sample], colour: d
                     s.predicted[0][0] if s.predicted else "–", className="wrong" if s.correct is False else ""
                 ),
                 html.Td(f"{s.predicted[0][1]:.1%}" if s.predicted else "–", className="number"),
-                html.Td(
-                    "–" if cluster is None else "noise" if cluster < 0 else str(cluster), className="number"
-                ),
+                html.Td("–" if cluster is None else curation.name(cluster)),
                 html.Td(", ".join(tags)),
                 html.Td(s.file_name, className="file", title=s.file_name),
             ]

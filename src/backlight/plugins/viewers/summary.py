@@ -30,6 +30,7 @@ class Summary:
     """
 
     cluster: int
+    name: str
     size: int
     share: float
     majority: str | None
@@ -43,11 +44,16 @@ class Summary:
 
 
 def summarise(project: Project, category: Category, clustering: str, typical: int = 5) -> list[Summary]:
-    """Return every cluster of a clustering, by ascending id, noise last."""
-    ids = np.where((found := category.clusters(clustering)) < 0, -1, found)
-    order = sorted(np.unique(ids).tolist(), key=lambda cluster: (cluster < 0, cluster))
+    """Return the clusters of a clustering as people merged and hid them, by ascending id, noise last."""
+    curation = project.curation(category, clustering)
+    ids = curation.ids(category.clusters(clustering))
+    shown = [cluster for cluster in np.unique(ids).tolist() if cluster not in curation.hidden]
+    order = sorted(shown, key=lambda cluster: (cluster < 0, cluster))
     space = analysis_space(category, clustering)
-    return [_summary(project, category, np.flatnonzero(ids == c), c, space, typical) for c in order]
+    return [
+        _summary(project, category, np.flatnonzero(ids == c), c, curation.name(c), space, typical)
+        for c in order
+    ]
 
 
 def analysis_space(category: Category, clustering: str | None = None) -> NDArray[np.float32] | None:
@@ -69,6 +75,7 @@ def _summary(
     category: Category,
     rows: NDArray[np.intp],
     cluster: int,
+    name: str,
     space: NDArray[np.float32] | None,
     typical: int,
 ) -> Summary:
@@ -85,6 +92,7 @@ def _summary(
     outliers = category.index[by_centre[max(typical, len(rows) - 3) :][::-1]]
     return Summary(
         cluster,
+        name,
         len(rows),
         len(rows) / len(category.index),
         None if most is None else project.labels.label(most).name,
