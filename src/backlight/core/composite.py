@@ -199,8 +199,8 @@ def composite(source: str | Path | Mapping[str, Any] | Composite, **parameters: 
     """Build a composite from a preset's or rule's name, a TOML, YAML or JSON file, or a mapping.
 
     A rule's name means that rule on every operation it takes, over the common base (over plain gradients for
-    a rule that modifies a gradient). `epsilon` and `stabiliser` ("sign", "clip", "norm") of either reach every
-    rule that divides. A mapping has `entries` (each with `rule`, the rule's parameters, and matcher fields),
+    a rule that modifies a gradient). `epsilon` and `stabiliser` ("sign", "clip", "norm") of either reach all
+    rules that divide. A mapping has `entries` (each with `rule`, the rule's parameters, and matcher fields),
     optionally `extends` (a preset they go in front of, with `parameters`), `name`, `start`, and `base`
     (default true: close with the common base).
     """
