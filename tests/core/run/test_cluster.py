@@ -144,6 +144,38 @@ def test_workers_of_this_machine(place):
     assert verify(place / "run") == []
 
 
+@pytest.mark.slow  # starts three Python processes that import torch
+def test_ctrl_c_in_a_terminal_ends_after_the_shards_in_flight_and_the_same_command_continues(place):
+    """A terminal sends the signal to every process of the command, workers included."""
+    command = [
+        sys.executable,
+        "-m",
+        "backlight",
+        "attribute",
+        "--model",
+        "mine.py:net",
+        "--data",
+        "mine.py:Slow",
+    ]
+    command += ["--out", "run", "--batch-size", "2", "--shard-size", "4", "--decoders", "1"]
+    process = subprocess.Popen(
+        [*command, "--cluster", "local:2"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((place / "run/records").glob("*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Stopping after the shard in flight" in said and "the same command continues" in said
+    assert "Traceback" not in said and "distributed." not in said, said
+    assert not list((place / "run").rglob(".*.part"))
+    assert 1 <= len(list((place / "run/records").iterdir())) < 12
+    assert subprocess.run([*command, "--quiet"], timeout=120).returncode == 0
+    assert verify(place / "run") == []
+
+
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [("local:0", "expected e.g. local:2"), ("tcp://127.0.0.1:1", "no dask scheduler answers")],

@@ -218,3 +218,32 @@ def test_ctrl_c_on_the_command_line_ends_cleanly_with_130(tmp_path, number):
     assert subprocess.run([*command, "--quiet"], cwd=tmp_path, timeout=120).returncode == 0
     assert verify(tmp_path / "run") == []
     assert np.isfinite(content(tmp_path / "run")["attribution.h5/attribution"]).all()
+
+
+def test_a_second_command_is_refused_while_the_first_works_on(tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(192, 2))\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "backlight",
+        "attribute",
+        "--model",
+        "net.py:net",
+        "--data",
+        "slow.py:Slow",
+    ]
+    command += ["--out", "run", "--batch-size", "2", "--shard-size", "4", "--decoders", "1", "--quiet"]
+    first = subprocess.Popen(command, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/.lock").exists():
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(first.pid, signal.SIGSTOP)  # it holds the run however slowly the second one starts
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    os.kill(first.pid, signal.SIGCONT)
+    assert second.returncode == 2 and "another process is writing" in second.stderr, second.stderr
+    assert first.wait(120) == 0
+    assert verify(tmp_path / "run") == []

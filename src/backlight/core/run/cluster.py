@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import re
 import threading
@@ -49,7 +50,12 @@ def _client(address: str, stack: ExitStack) -> Any:
         ) from None
     if local := _LOCAL.fullmatch(address):
         cluster = distributed.LocalCluster(
-            n_workers=int(local[1]), threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+            n_workers=int(local[1]),
+            threads_per_worker=1,
+            dashboard_address=None,
+            host="127.0.0.1",
+            preload=["backlight.core.run.worker"],
+            silence_logs=logging.ERROR,
         )
         return stack.enter_context(distributed.Client(stack.enter_context(cluster)))
     if address.startswith("local"):
