@@ -82,8 +82,10 @@ def test_the_odd_class_ranks_first_and_its_cluster_is_isolated(finished):
 def test_findings_are_complete_and_sorted(finished):
     _, done, _ = finished
     assert {row.name for row in done.findings} == set(NAMES)
-    assert [row.tau for row in done.findings] == sorted((row.tau for row in done.findings), reverse=True)
+    order = [row.suspicion for row in done.findings]
+    assert order == sorted(order, reverse=True)
     for row in done.findings:
+        assert (row.ranked_by, row.suspicion) == ("homophily", row.homophily)
         assert row.size > 30
         assert row.clusters == 2
         assert 0 < row.baseline < row.tau
@@ -117,7 +119,16 @@ def test_layout_of_the_file(finished):
             assert group["score/tau"].attrs["clustering"] == "strategies"
             assert group["score/tau"].attrs["cluster_count"] == 2
             assert group["score/eigengap"].dtype.kind == "i"
-            for name in ("cluster-tau", "purity", "cluster-size", "train-share", "cluster-contrast"):
+            assert group.attrs["ranked_by"] == "homophily"
+            assert group.attrs["suspicion"] == group["score/homophily"][()]
+            for name in (
+                "cluster-tau",
+                "cluster-homophily",
+                "purity",
+                "cluster-size",
+                "train-share",
+                "cluster-contrast",
+            ):
                 assert group[f"score/{name}"].shape == (2,)
                 assert group[f"score/{name}"].attrs["cluster"].tolist() == [0, 1]
                 assert group[f"score/{name}"].attrs["clustering"] == "strategies"
@@ -373,6 +384,19 @@ def test_a_truncated_earlier_analysis_is_replaced(run):
     (run / "analysis.h5").write_bytes(content[:1000])
     done = analyze(run, QUICK, classes=["dog"])
     assert [row.name for row in done.findings] == ["dog"]
+
+
+def test_a_pipeline_without_homophily_ranks_by_tau(run):
+    steps = tuple(step for step in QUICK.steps if step.name != "homophily")
+    done = analyze(run, Pipeline("older", steps))
+    assert all(row.ranked_by == "tau" and row.suspicion == row.tau for row in done.findings)
+    with h5py.File(done.path, "a") as file:
+        for group in file.values():  # as files were before they said
+            del group.attrs["ranked_by"], group.attrs["suspicion"]
+    with open_project(run) as project:
+        assert ranking(done.path, project.labels) == done.findings
+        found = [c.suspicion for c in project.analysis("older").categories.values()]
+    assert {("tau", row.tau) for row in done.findings} == set(found)
 
 
 def test_a_pipeline_without_scores_still_ranks(run):

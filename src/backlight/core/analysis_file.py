@@ -21,6 +21,9 @@ from backlight.core.pipeline import Pipeline, Results, Step
 
 Array = NDArray[Any]
 
+RANKING = ("homophily", "tau")
+"""Scores that categories are ranked by, the first that an analysis has; `ranked_by` says which."""
+
 _ALIGNED = "cluster"  # the output of a score step that says which cluster each value of its arrays belongs to
 
 
@@ -28,6 +31,8 @@ _ALIGNED = "cluster"  # the output of a score step that says which cluster each 
 class Finding:
     """What an analysis says about one category; NaN and -1 where the pipeline has no such score.
 
+    suspicion: what categories are ranked by, falling: the value of the score `ranked_by`; minus infinity
+    where there is none.
     suspicious_purity: share of the most frequent prediction in the suspicious cluster. left_out: samples
     whose relevance was not finite, which were not analysed.
     """
@@ -35,6 +40,9 @@ class Finding:
     category: str
     name: str
     size: int
+    suspicion: float
+    ranked_by: str
+    homophily: float
     tau: float
     baseline: float
     eigengap: int
@@ -44,11 +52,6 @@ class Finding:
     suspicious_size: int
     suspicious_purity: float
     left_out: int
-
-    @property
-    def suspicion(self) -> float:
-        """What categories are ranked by: tau, or minus infinity where it is unknown."""
-        return -math.inf if math.isnan(self.tau) else self.tau
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def record(category: str, indices: Array, left_out: Array, results: Results) -> 
                 if "suspicious_cluster" in outputs and "suspicious_cluster" not in attributes:
                     attributes["suspicious_cluster"] = int(outputs["suspicious_cluster"])
                     attributes["suspicious_clustering"] = sources.get("labels", "")
-    return Record(category, datasets, attributes)
+    ranked_by, suspicion = _suspicion(results)
+    return Record(category, datasets, attributes | {"ranked_by": ranked_by, "suspicion": suspicion})
 
 
 def write_record(file: h5py.File, content: Record) -> h5py.Group:
@@ -110,10 +114,15 @@ def finding(group: h5py.Group, name: str) -> Finding:
         return float(values[0]) if len(values) else math.nan
 
     tau = scores["tau"].attrs if "tau" in scores else {}
+    ranked_by = str(group.attrs.get("ranked_by", "tau"))
+    suspicion = float(group.attrs.get("suspicion", scalar("tau")))
     return Finding(
         category=group.name.strip("/"),
         name=name,
         size=len(group["index"]),
+        suspicion=-math.inf if math.isnan(suspicion) else suspicion,
+        ranked_by=ranked_by,
+        homophily=scalar("homophily"),
         tau=scalar("tau"),
         baseline=float(tau.get("baseline", math.nan)),
         eigengap=_whole(scalar("eigengap")),
@@ -124,6 +133,15 @@ def finding(group: h5py.Group, name: str) -> Finding:
         suspicious_purity=of_suspicious("purity"),
         left_out=len(group.attrs.get("left_out", ())),
     )
+
+
+def _suspicion(results: Results) -> tuple[str, float]:
+    """Return what the category is ranked by, and the value; "" and NaN without such a score."""
+    for name in RANKING:
+        for outputs in results.values():
+            if name in outputs:
+                return name, float(outputs[name])
+    return "", math.nan
 
 
 def _whole(value: float) -> int:

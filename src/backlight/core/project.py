@@ -368,6 +368,13 @@ class Category:
         )
         return (str(clustering), int(cluster)) if clustering in self.clusterings and cluster >= 0 else None
 
+    @property
+    def suspicion(self) -> tuple[str, float] | None:
+        """The score that ranks the category among others, and its value, higher first; None without one."""
+        name = str(self.attributes.get("ranked_by", "tau"))
+        value = self.attributes.get("suspicion", self.scores.get("tau"))
+        return (name, float(value)) if value is not None and np.isfinite(value) else None
+
     def members(self, clustering: str, cluster: int) -> Array:
         """Return the dataset indices of one cluster's samples, (n,) int64."""
         found: Array = self.index[self.clusters(clustering) == cluster]

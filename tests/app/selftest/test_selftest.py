@@ -102,7 +102,7 @@ def seen(**values):
 def trial(found=0.9, f1=0.9, control=0.0, inverse=0.5, **more):
     clean = seen(accuracy=0.9, inverse=0.9, found=control)
     poisoned = seen(accuracy=0.9, inverse=inverse, found=found, f1=f1, tau=3.0, contrast=2.0)
-    return Trial("cat", "bird", more.get("artefact", "box"), 0, 100, clean, poisoned)
+    return Trial("spray", "cat", "bird", more.get("artefact", "box"), 0, 100, clean, poisoned)
 
 
 def test_the_verdict_counts_only_networks_that_learnt():
@@ -141,7 +141,8 @@ def test_the_command_tells_whether_the_pipeline_would_have_found_a_box(folder, t
     assert "pipeline" in output or "nothing to find" in output
     rows = list(csv.DictReader((tmp_path / "out" / "selftest.csv").read_text().splitlines()))
     assert [row["network"] for row in rows] == ["clean", "poisoned"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"selftest.csv", "accuracy.svg", "tau.svg"}
+    written = {"selftest.csv", "accuracy.svg", "homophily.svg", "tau.svg"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == written
 
 
 @pytest.mark.parametrize(

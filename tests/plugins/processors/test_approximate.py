@@ -52,17 +52,36 @@ def test_fewer_pairs_than_all_are_compared(monkeypatch):
 
     compared = []
 
-    def counting(points, norms, count, tiles, pairs):
+    def counting(points, norms, count, pairs):
         pairs = list(pairs)
-        size = [tile.stop - tile.start for tile in tiles]
-        compared.append(sum(size[a] * size[b] * (1 if a == b else 2) for a, b in pairs) / len(points) ** 2)
-        return found(points, norms, count, tiles, pairs)
+        size = [(a.stop - a.start) * (b.stop - b.start) * (1 if a == b else 2) for a, b in pairs]
+        compared.append(sum(size) / len(points) ** 2)
+        return found(points, norms, count, pairs)
 
     found = approximate.nearest_in_tiles
     monkeypatch.setattr(approximate, "nearest_in_tiles", counting)
     ApproximateKnn(10, exact=0)(features=clustered())
     assert len(compared) == 1
     assert compared[0] < 0.4  # six clusters: a sixth would do, were they the cells
+
+
+@pytest.mark.parametrize("most", [3, 5, 100])
+def test_tiles_cover_every_pair_of_near_cells_once(monkeypatch, most):
+    from backlight.plugins.processors import approximate
+
+    monkeypatch.setattr(approximate, "_ROWS", most)
+    monkeypatch.setattr(approximate, "_COLUMNS", 2 * most)
+    random = np.random.default_rng(most)
+    size = random.integers(1, 9, 12)
+    near = random.random((12, 12)) < 0.4
+    near = near | near.T | np.eye(12, dtype=bool)
+    times = np.zeros((size.sum(), size.sum()), int)
+    for rows, columns in approximate._pairs(size, near):
+        times[rows, columns] += 1
+        if rows != columns:
+            times[columns, rows] += 1
+    cell = np.repeat(np.arange(12), size)
+    assert np.array_equal(times, near[cell[:, None], cell].astype(int))
 
 
 def test_structureless_data_is_compared_in_full():

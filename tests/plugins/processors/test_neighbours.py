@@ -119,3 +119,17 @@ def test_input_is_left_as_it_is():
     before = points.copy()
     Knn(2)(features=points)
     np.testing.assert_array_equal(points, before)
+
+
+def test_rows_of_equal_hash_are_told_apart(monkeypatch):
+    class Flat:
+        """Random numbers that make every row's hash the sum of its bits: permuted rows collide."""
+
+        def integers(self, low, high, shape, dtype):
+            return np.ones(shape, dtype)
+
+    monkeypatch.setattr(neighbours.np.random, "default_rng", lambda seed: Flat())
+    points = np.array([[1, 2, 3], [3, 2, 1], [1, 2, 3], [2, 1, 3], [5, 5, 5]], dtype=np.float32)
+    unique, group = neighbours._without_duplicates(points)
+    assert len(unique) == 4
+    assert (unique[group] == points).all()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
-    from backlight.app.selftest.trial import Trial
+    from backlight.app.selftest.trial import Candidate, Trial
     from backlight.core.pipeline import Pipeline
     from backlight.core.sources.data import Source
     from backlight.core.sources.preprocessing import Preprocessing
@@ -52,7 +52,13 @@ if TYPE_CHECKING:
     "--poisoned", type=click.Path(path_type=Path), help="Weights trained on planted ones; with --model."
 )
 @click.option(
-    "--pipeline", "preset", default="spray", show_default=True, metavar="NAME", help="What is tested."
+    "--pipeline",
+    "presets",
+    multiple=True,
+    default=("spray",),
+    show_default=True,
+    metavar="NAME[@LAYER]",
+    help="What is tested, on the relevance of a layer if one is named; repeatable.",
 )
 @click.option(
     "--set", "settings", multiple=True, metavar="STEP.PARAM=VALUE", help="As for backlight analyze."
@@ -81,7 +87,7 @@ def command(
     model: str | None,
     clean: Path | None,
     poisoned: Path | None,
-    preset: str,
+    presets: tuple[str, ...],
     settings: tuple[str, ...],
     seed: int,
     out: Path,
@@ -101,30 +107,38 @@ def command(
         raise RequestError("--clean and --poisoned go together, and need --model")
     source = open_source(data)
     victims = _victims(source, classes)
-    steps = configured(preset, settings)
+    candidates = [_candidate(configured, text, settings) for text in presets]
     scale = Preprocessing((size, size) if size else None, (0.5,) * 3, (0.25,) * 3)
     plan = [(v, a, seed + t) for v in victims for a in artefacts for t in range(trials)]
     done: list[Trial] = []
     with progress_bar("Testing") as report:
         report(0, len(plan), "")
         for victim, artefact, number in plan:
-            done.append(
-                _trial(
-                    source,
-                    victim,
-                    artefact,
-                    number,
-                    steps,
-                    scale,
-                    per_class=per_class,
-                    share=share,
-                    maps=maps,
-                    models=_models(model, clean, poisoned, epochs),
-                )
+            done += _trials(
+                source,
+                victim,
+                artefact,
+                number,
+                candidates,
+                scale,
+                per_class=per_class,
+                share=share,
+                maps=maps,
+                models=_models(model, clean, poisoned, epochs),
             )
-            _write(out, done)  # after every trial: a killed test leaves what it has found out
-            report(len(done), len(plan), f"{source.classes[victim]}, {artefact}")
-    _print(done, out)
+            written = _write(out, done)  # after every trial: a killed test leaves what it has found out
+            report(len(done) // len(candidates), len(plan), f"{source.classes[victim]}, {artefact}")
+    _print(done, written)
+
+
+def _candidate(
+    configured: Callable[[str, tuple[str, ...]], Pipeline], text: str, settings: tuple[str, ...]
+) -> Candidate:
+    """Return the pipeline NAME, or NAME@LAYER for the relevance of a layer."""
+    from backlight.app.selftest.trial import Candidate
+
+    name, _, layer = text.partition("@")
+    return Candidate(configured(name, settings), layer or None)
 
 
 def _victims(source: Source, classes: tuple[str, ...]) -> list[int]:
@@ -155,19 +169,19 @@ def _models(
     return lambda pair, scale, seed: networks(pair, scale, epochs=epochs, seed=seed, build=build)
 
 
-def _trial(
+def _trials(
     source: Source,
     victim: int,
     artefact: str,
     seed: int,
-    steps: Pipeline,
+    candidates: Sequence[Candidate],
     scale: Preprocessing,
     *,
     per_class: int,
     share: float,
     maps: int,
     models: Callable[..., tuple[nn.Module, nn.Module]],
-) -> Trial:
+) -> list[Trial]:
     from backlight.app.selftest.artefacts import ARTEFACTS
     from backlight.app.selftest.pictures import pair
     from backlight.app.selftest.trial import run
@@ -175,22 +189,37 @@ def _trial(
     planted = pair(
         source, victim, ARTEFACTS[artefact], size=scale, per_class=per_class, share=share, seed=seed
     )
-    return run(planted, models(planted, scale, seed), steps, scale, artefact=artefact, maps=maps, seed=seed)
+    networks = models(planted, scale, seed)
+    return run(planted, networks, candidates, scale, artefact=artefact, maps=maps, seed=seed)
 
 
-def _write(out: Path, done: list[Trial]) -> None:
-    """Write the table and the plots."""
+def _write(out: Path, done: list[Trial]) -> list[Path]:
+    """Write the table and the plots, those of scores once for every pipeline; return their paths."""
     from backlight.app.selftest.outcome import scatter, table
     from backlight.core.store import atomic_text
 
+    by_pipeline = _by_pipeline(done)
+    first = next(iter(by_pipeline.values()))
+    files = {
+        "selftest.csv": table(done),
+        "accuracy.svg": scatter(first, "inverse", "Accuracy under inverse poisoning"),
+    }
+    for name, trials in by_pipeline.items():
+        for score in ("homophily", "tau"):
+            file = f"{score}.svg" if len(by_pipeline) == 1 else f"{score}-{name.replace('/', '-')}.svg"
+            files[file] = scatter(trials, score, f"{score} of the victim class ({name})")
     out.mkdir(parents=True, exist_ok=True)
-    atomic_text(out / "selftest.csv", table(done))
-    atomic_text(out / "accuracy.svg", scatter(done, "inverse", "Accuracy under inverse poisoning"))
-    atomic_text(out / "tau.svg", scatter(done, "tau", "tau of the victim class"))
+    for file, text in files.items():
+        atomic_text(out / file, text)
+    return [out / file for file in files]
 
 
-def _print(done: list[Trial], out: Path) -> None:
-    """Print one line per network, and the verdict."""
+def _by_pipeline(done: list[Trial]) -> dict[str, list[Trial]]:
+    return {name: [t for t in done if t.pipeline == name] for name in dict.fromkeys(t.pipeline for t in done)}
+
+
+def _print(done: list[Trial], paths: list[Path]) -> None:
+    """Print one line per network, and the verdict on each pipeline."""
     from rich.console import Console
     from rich.table import Table
 
@@ -199,13 +228,14 @@ def _print(done: list[Trial], out: Path) -> None:
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console.width = 140
-    table = Table("class", "artefact", "seed", "network", title="Would this pipeline have found it?")
-    for measure in MEASURES:
-        table.add_column(measure.replace("_", " "), justify="right")
-    for trial in done:
-        for network, seen in (("clean", trial.clean), ("poisoned", trial.poisoned)):
-            figures = [f"{getattr(seen, measure):.2f}" for measure in MEASURES]
-            table.add_row(trial.victim, trial.artefact, str(trial.seed), network, *figures)
-    console.print(table, soft_wrap=False)
-    click.echo(sentence(verdict(done)))
-    click.echo(f"Results: {out / 'selftest.csv'}, {out / 'accuracy.svg'}, {out / 'tau.svg'}")
+    for name, trials in _by_pipeline(done).items():
+        table = Table("class", "artefact", "seed", "network", title=f"Would {name} have found it?")
+        for measure in MEASURES:
+            table.add_column(measure.replace("_", " "), justify="right")
+        for trial in trials:
+            for network, seen in (("clean", trial.clean), ("poisoned", trial.poisoned)):
+                figures = [f"{getattr(seen, measure):.2f}" for measure in MEASURES]
+                table.add_row(trial.victim, trial.artefact, str(trial.seed), network, *figures)
+        console.print(table, soft_wrap=False)
+        click.echo(sentence(verdict(trials)))
+    click.echo(f"Results: {', '.join(map(str, paths))}")

@@ -36,7 +36,7 @@ def _analysis(analysis: Analysis, problems: list[str]) -> dict[str, Any]:
                 problems.append(f"{category.name} is left out: {error}")
     except BacklightError as error:
         problems.append(f"Analysis {analysis.method} cannot be read: {error}")
-    start = max(categories, key=lambda entry: entry["tau"] or 0.0, default=None)
+    start = max(categories, key=lambda entry: entry["suspicion"], default=None)
     return {"name": analysis.method, "start": start and start["id"], "categories": categories}
 
 
@@ -49,7 +49,7 @@ def _category(category: Category) -> dict[str, Any]:
         "id": category.id,
         "name": category.name,
         "size": len(category.index),
-        "tau": float(category.scores["tau"]) if "tau" in category.scores else None,
+        "suspicion": category.suspicion[1] if category.suspicion else 0.0,
         "clusterings": sorted(names, key=lambda name: name != start),
         "embeddings": sorted(
             embeddings, key=lambda entry: entry["name"].split("-")[0] not in PREFERRED_EMBEDDINGS

@@ -71,7 +71,17 @@ def page(
 
 
 def _ranking(findings: Sequence[Finding], sections: int) -> str:
-    heads = ("class", "samples", "tau", "by chance", "contrast", "eigengap", "suspicious", "its purity")
+    heads = (
+        "class",
+        "samples",
+        "homophily",
+        "tau",
+        "by chance",
+        "contrast",
+        "eigengap",
+        "suspicious",
+        "its purity",
+    )
     rows = []
     for rank, row in enumerate(findings, start=1):
         name = escape(row.name)
@@ -81,6 +91,7 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
         gap = "–" if row.eigengap < 0 else str(row.eigengap)
         figures = [
             row.size,
+            _figure(row.homophily),
             _figure(row.tau),
             _figure(row.baseline),
             _figure(row.contrast),
@@ -90,10 +101,12 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
         ]
         rows.append(f"<tr><td>{rank}. {linked}</td>{''.join(f'<td>{x}</td>' for x in figures)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in heads)
+    ranked_by = next((row.ranked_by for row in findings if row.ranked_by), "name")
     note = (
-        "<p>tau says how far apart a class's clusters lie, next to its value for labels dealt out by chance; "
-        "contrast what the suspicious cluster shows and the rest does not, in standard deviations. They "
-        "rank, they prove nothing: look at the cards.</p>"
+        f"<p>Ranked by {escape(ranked_by)}. Homophily says how far the suspicious cluster and the rest keep "
+        "to themselves among nearest neighbours (0 by chance, 1 entirely); tau how far apart they lie, next "
+        "to its value for labels dealt out by chance; contrast what the suspicious cluster shows and the "
+        "rest does not, in standard deviations. They rank, they prove nothing: look at the cards.</p>"
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"
 
@@ -104,7 +117,8 @@ def _section(project: Project, category: Category, row: Finding, samples: int, c
     left_out = (
         f" {row.left_out} samples were left out: their relevance is not finite." if row.left_out else ""
     )
-    figures = f"{row.size} samples, tau {_figure(row.tau)}, contrast {_figure(row.contrast)}"
+    scores = {"homophily": row.homophily, "tau": row.tau, "contrast": row.contrast}
+    figures = ", ".join([f"{row.size} samples", *(f"{name} {_figure(x)}" for name, x in scores.items())])
     by = f" Clusters by {escape(clustering)}." if clustering else ""
     return "\n".join(
         [

@@ -6,7 +6,8 @@ one has learnt from it: what the pipeline sees in the other one's maps is the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -31,15 +32,37 @@ Build = Callable[[], nn.Module]
 
 @final
 @dataclass(frozen=True)
+class Candidate:
+    """A pipeline that is tested; layer: analyse the relevance of this layer instead of the input's."""
+
+    steps: Pipeline
+    layer: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The pipeline's name, with the layer."""
+        return f"{self.steps.name}@{self.layer}" if self.layer else self.steps.name
+
+    def judged(self) -> Pipeline:
+        """Return the pipeline without what only draws: the clusterings, the scores, and what they need."""
+        ends = [s.name for s in self.steps.steps if s.processor.stage in ("clustering", "score")]
+        kept = {step.name for end in ends for step in self.steps.until(end).steps}
+        return dataclasses.replace(self.steps, steps=tuple(s for s in self.steps.steps if s.name in kept))
+
+
+@final
+@dataclass(frozen=True)
 class Seen:
     """What the pipeline makes of one network's maps (see measures.py).
 
     accuracy, inverse: of the network on test pictures, without and with the artefact on the other class.
-    tau, contrast: the class's scores. f1: of the best cluster; suspicious_f1: of the one pointed at.
+    homophily, tau, contrast: the class's scores. f1: of the best cluster; suspicious_f1: of the one
+    pointed at.
     """
 
     accuracy: float
     inverse: float
+    homophily: float
     tau: float
     contrast: float
     found: float
@@ -51,8 +74,9 @@ class Seen:
 @final
 @dataclass(frozen=True)
 class Trial:
-    """The figures of one setting: which class, what was planted, and both networks."""
+    """The figures of one setting: which pipeline and class, what was planted, and both networks."""
 
+    pipeline: str
     victim: str
     other: str
     artefact: str
@@ -86,34 +110,45 @@ def networks(
 def run(
     pair: Pair,
     models: tuple[nn.Module, nn.Module],
-    steps: Pipeline,
+    candidates: Sequence[Candidate],
     scale: Preprocessing,
     *,
     artefact: str,
     maps: int,
     seed: int,
-) -> Trial:
-    """Explain both networks (clean, poisoned) on up to `maps` pictures of the victim; judge the pipeline."""
+) -> list[Trial]:
+    """Explain both networks (clean, poisoned) on up to `maps` pictures of the victim; judge each pipeline."""
     rows = np.flatnonzero(pair.labels == 1)[:maps]
     pictures, planted = pair.poisoned()[rows], pair.planted[rows]
-    seen = []
+    layers = tuple(dict.fromkeys(c.layer for c in candidates if c.layer))
+    seen: dict[str, list[Seen]] = {candidate.name: [] for candidate in candidates}
     for model in models:
-        results = steps(relevances(model, pictures, scale), seed=seed)
+        found = relevances(model, pictures, scale, layers)
         scores = {
             "accuracy": accuracy(model, pair.test, pair.test_labels, scale),
             "inverse": accuracy(model, pair.inverse(), pair.test_labels, scale),
         }
-        seen.append(Seen(**scores, **judge(results, planted)))
-    return Trial(pair.names[1], pair.names[0], artefact, seed, len(rows), *seen)
+        for candidate in candidates:
+            results = candidate.judged()(found[candidate.layer or ""], seed=seed)
+            seen[candidate.name].append(Seen(**scores, **judge(results, planted)))
+    return [
+        Trial(name, pair.names[1], pair.names[0], artefact, seed, len(rows), clean, poisoned)
+        for name, (clean, poisoned) in seen.items()
+    ]
 
 
-def relevances(model: nn.Module, pictures: NDArray[np.uint8], scale: Preprocessing) -> NDArray[np.float32]:
-    """Return epsilon-gamma-box relevance (N, 3, H, W) of class 1, for pictures (N, H, W, 3)."""
+def relevances(
+    model: nn.Module, pictures: NDArray[np.uint8], scale: Preprocessing, layers: Sequence[str] = ()
+) -> dict[str, NDArray[np.float32]]:
+    """Return epsilon-gamma-box relevance of class 1 by layer, "" for the input: pictures (N, H, W, 3)."""
     low, high = scale.bounds
     explainer = Explainer(model, composite=composite("epsilon-gamma-box", low=low, high=high))
-    batches = [pictures[start : start + _BATCH] for start in range(0, len(pictures), _BATCH)]
-    explained = [explainer.explain(scale.inputs(batch), 1).relevance.detach().numpy() for batch in batches]
-    return np.concatenate(explained)
+    parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in ("", *layers)}
+    for start in range(0, len(pictures), _BATCH):
+        explained = explainer.explain(scale.inputs(pictures[start : start + _BATCH]), 1, layers=layers)
+        for name, found in {"": explained.relevance, **explained.layers}.items():
+            parts[name].append(found.detach().numpy())
+    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def judge(results: Results, planted: NDArray[np.bool_]) -> Mapping[str, float]:
@@ -121,6 +156,7 @@ def judge(results: Results, planted: NDArray[np.bool_]) -> Mapping[str, float]:
     labels, suspicious = _scored(results)
     pointed = labels == suspicious if suspicious >= 0 else np.zeros(len(planted), dtype=bool)
     return {
+        "homophily": _number(results, "homophily"),
         "tau": _number(results, "tau"),
         "contrast": _number(results, "contrast"),
         "found": measures.found(labels, planted),

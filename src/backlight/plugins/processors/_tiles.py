@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,20 @@ Array = NDArray[Any]
 
 
 def nearest_in_tiles(
-    points: Array, norms: Array, count: int, tiles: Sequence[slice], pairs: Iterable[tuple[int, int]]
+    points: Array, norms: Array, count: int, pairs: Iterable[tuple[slice, slice]]
 ) -> tuple[Array, Array]:
     """Return approximate squared distances, less the own norm, and indices of about the nearest, (n, count).
 
-    norms: (n,) squared lengths of the points. pairs: tiles to compare, each pair once, a tile with itself
-    too. Where fewer than `count` others were compared, the rest is infinite, with index -1.
+    norms: (n,) squared lengths of the points. pairs: rows and columns to compare, equal or disjoint, each
+    once. Where fewer than `count` others were compared, the rest is infinite, with index -1.
     """
     n = len(points)
     values = np.full((n, count), np.inf, np.float32)
     index = np.full((n, count), -1, np.int32)
-    for one, other in sorted(pairs, key=_near_first):  # a tight bound early spares merging later
-        rows, columns = tiles[one], tiles[other]
+    for rows, columns in sorted(pairs, key=_near_first):  # a tight bound early spares merging later
         product = points[rows] @ points[columns].T
         product *= -2
-        if one == other:
+        if rows == columns:
             np.fill_diagonal(product, np.inf)
         else:
             _merge(values[columns], index[columns], product + norms[rows, None], rows.start, axis=0)
@@ -35,8 +34,8 @@ def nearest_in_tiles(
     return values, index
 
 
-def _near_first(pair: tuple[int, int]) -> tuple[int, int]:
-    return abs(pair[0] - pair[1]), pair[0]
+def _near_first(pair: tuple[slice, slice]) -> tuple[int, int]:
+    return abs(pair[0].start - pair[1].start), pair[0].start
 
 
 def _merge(values: Array, index: Array, found: Array, start: int, axis: int) -> None:

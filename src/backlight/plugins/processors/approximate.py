@@ -9,13 +9,14 @@ features select. Both are decided by the sample too, so structureless data costs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, product
 from typing import Any, ClassVar, NamedTuple, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
-from sklearn.utils.extmath import randomized_svd
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
@@ -25,7 +26,7 @@ from backlight.plugins.processors.neighbours import Knn, Metric, pair_distances,
 
 Array = NDArray[Any]
 
-_CELL, _TILE, _SAMPLE, _FITTED = 400, 1024, 512, 2048
+_CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED = 400, 1024, 4096, 512, 2048
 _SPARE = 16
 """Candidates beyond k that rounding may need."""
 
@@ -104,8 +105,11 @@ class _Cells(NamedTuple):
         )
         centres, member = np.unique(model.predict(leading), return_inverse=True)
         centre = model.cluster_centers_[centres]
-        apart = np.square(centre).sum(axis=1) - 2 * centre @ centre.T
+        squared = np.square(centre).sum(axis=1)
+        apart = squared[:, None] + squared - 2 * centre @ centre.T
         np.fill_diagonal(apart, -np.inf)
+        line = _chained(apart)  # near cells get near numbers, so that those to compare lie side by side
+        apart, member = apart[np.ix_(line, line)], np.argsort(line)[member]
         nearness = apart.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         return cls(member, np.bincount(member), nearness)
 
@@ -131,12 +135,21 @@ class _Plan(NamedTuple):
 
 
 def _leading(centred: Array, components: int, random: np.random.Generator) -> Array:
-    """Return the scores of a sample's leading principal components, (n, <= components) float32."""
+    """Return coordinates in a sample's leading principal subspace (Halko et al. 2011), (n, <= components)."""
     sample = centred[np.sort(random.permutation(len(centred))[:_FITTED])]
-    wanted = min(components, *sample.shape)
-    seed = int(random.integers(2**31))
-    basis = randomized_svd(sample, wanted, n_iter=2, random_state=seed)[2]
-    return np.ascontiguousarray(centred @ basis.T.astype(np.float32))
+    basis = random.standard_normal((sample.shape[1], min(components, *sample.shape)), dtype=np.float32)
+    for _ in range(3):
+        basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
+    return centred @ basis
+
+
+def _chained(apart: Array) -> Array:
+    """Return an order of the cells in which each is followed by the nearest that is left."""
+    line, left = [0], np.ones(len(apart), dtype=bool)
+    for _ in range(1, len(apart)):
+        left[line[-1]] = False
+        line.append(int(np.where(left, apart[line[-1]], np.inf).argmin()))
+    return np.array(line)
 
 
 def _planned(
@@ -193,18 +206,29 @@ def _candidates(centred: Array, leading: Array, cells: _Cells, plan: _Plan) -> A
     """Return the candidates of every point, (n, count) indices, -1 where there are fewer."""
     order = np.argsort(cells.member, kind="stable")
     chosen = (leading if plan.by_leading else centred)[order]
-    ends = np.cumsum(cells.size)
-    tiles, cell = [], []
-    for number, (start, end) in enumerate(zip(ends - cells.size, ends, strict=True)):
-        tiles += [slice(s, min(s + _TILE, end)) for s in range(start, end, _TILE)]
-        cell += [number] * (len(tiles) - len(cell))
-    near = cells.near(plan.reach)
-    pairs = ((a, b) for a in range(len(tiles)) for b in range(a, len(tiles)) if near[cell[a], cell[b]])
+    pairs = _pairs(cells.size, cells.near(plan.reach))
     norms = np.einsum("ij,ij->i", chosen, chosen)
-    found = nearest_in_tiles(chosen, norms, plan.count, tiles, pairs)[1]
+    found = nearest_in_tiles(chosen, norms, plan.count, pairs)[1]
     index = np.empty_like(found)
     index[order] = np.where(found < 0, -1, order[found])
     return index
+
+
+def _pairs(size: Array, near: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
+    """Yield rows and columns that cover all pairs of points in near cells once; cells follow each other."""
+    starts = np.concatenate([[0], np.cumsum(size)])
+    for cell in range(len(size)):
+        rows = _cut(starts[cell], starts[cell + 1], _ROWS)
+        yield from combinations_with_replacement(rows, 2)
+        edges = np.flatnonzero(np.diff(near[cell, cell + 1 :], prepend=False, append=False)) + cell + 1
+        for first, last in edges.reshape(-1, 2):  # a run of cells to compare
+            columns = _cut(starts[first], starts[last], _COLUMNS)
+            yield from product(rows, columns)
+
+
+def _cut(start: int, end: int, most: int) -> list[slice]:
+    """Return slices of at most `most` from start to end."""
+    return [slice(int(s), int(min(s + most, end))) for s in range(start, end, most)]
 
 
 def _decided(points: Array, index: Array, k: int) -> tuple[Array, Array]:
@@ -220,4 +244,4 @@ def _decided(points: Array, index: Array, k: int) -> tuple[Array, Array]:
 @hookimpl
 def provide_processors() -> list[ProcessorSpec]:
     """Offer approximate neighbours."""
-    return [ProcessorSpec("approximate-knn", ApproximateKnn)]
+    return [ProcessorSpec("approximate-knn", ApproximateKnn, cite="halko2011")]

@@ -107,8 +107,8 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     norms = np.einsum("ij,ij->i", centred, centred)
     margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
     tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
-    pairs = combinations_with_replacement(range(len(tiles)), 2)
-    approximate, index = nearest_in_tiles(centred, norms, min(n - 1, k + _SPARE), tiles, pairs)
+    pairs = combinations_with_replacement(tiles, 2)
+    approximate, index = nearest_in_tiles(centred, norms, min(n - 1, k + _SPARE), pairs)
     limit = np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin
     row, column = np.nonzero(approximate <= limit[:, None])
     column = index[row, column]
@@ -148,14 +148,18 @@ def pair_distances(points: Array, left: Array, right: Array) -> Array:
 
 def _without_duplicates(points: Array) -> tuple[Array, Array]:
     """Return the different points, `points` itself if all are, and for every point which of them it is."""
-    weights = np.random.default_rng(0).integers(1, 2**32, points.shape[1], dtype=np.uint32)
+    weights = np.random.default_rng(0).integers(1, 2**32, (points.shape[1], 2), dtype=np.uint32)
     blocks = (points[start : start + _TILE] + 0.0 for start in range(0, len(points), _TILE))  # -0.0 is 0.0
-    keys = np.concatenate([block.view(np.uint32) @ weights for block in blocks])
-    if len(np.unique(keys)) == len(points):  # different hashes: nothing to compare
-        return points, np.arange(len(points))
-    rows = (points + 0.0).view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
-    _, first, group = np.unique(rows, return_index=True, return_inverse=True)
-    return (points, group) if len(first) == len(points) else (points[first], group)
+    keys = np.concatenate([block.view(np.uint32) @ weights for block in blocks]).view(np.uint64).ravel()
+    _, key, times = np.unique(keys, return_inverse=True, return_counts=True)
+    alike = np.flatnonzero(times[key] > 1)
+    representative = np.arange(len(points))
+    if len(alike):  # equal hashes: compare these rows, and no others, byte by byte
+        rows = (points[alike] + 0.0).view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
+        _, first, same = np.unique(rows, return_index=True, return_inverse=True)
+        representative[alike] = alike[first[same]]
+    chosen, group = np.unique(representative, return_inverse=True)
+    return (points, group) if len(chosen) == len(points) else (points[chosen], group)
 
 
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:

@@ -11,10 +11,12 @@ from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.pipeline import Pipeline, Step
 from backlight.plugins.processors.affinity import KnnAffinity
 from backlight.plugins.processors.composition import Composition
+from backlight.plugins.processors.concepts import Concepts
 from backlight.plugins.processors.contrast import Contrast
 from backlight.plugins.processors.density import Hdbscan
 from backlight.plugins.processors.eigengap import Eigengap
 from backlight.plugins.processors.histogram import Histogram
+from backlight.plugins.processors.homophily import Homophily
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.laplacian import Laplacian
 from backlight.plugins.processors.neighbours import Knn
@@ -102,6 +104,21 @@ def spray_ssim(
     return Pipeline("spray-ssim", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
 
+def spray_latent(
+    neighbours: int = 32,
+    eigenvalues: int = 32,
+    perplexity: float = 30.0,
+    picture: bool = True,
+) -> Pipeline:
+    """As spray, on the relevance of a layer's channels: artefacts that lie everywhere in a picture.
+
+    Its input is the relevance of a layer, (N, C) or (N, C, H, W); one in the middle of a network sees most.
+    """
+    maps = (Step("concepts", Concepts()), Step("normalise", Normalise()), Step("flatten", Flatten()))
+    front = (*maps, Step("knn", Knn(neighbours)))
+    return Pipeline("spray-latent", (*front, *_analysis(eigenvalues, perplexity, picture)))
+
+
 def _maps(grid: int) -> tuple[Step, ...]:
     """Return the steps from relevance to normalised maps of one channel."""
     return (Step("channel-sum", ChannelSum()), Step("pool", Pool(grid)), Step("normalise", Normalise()))
@@ -121,6 +138,7 @@ def _analysis(eigenvalues: int, perplexity: float, picture: bool) -> tuple[Step,
         Step("hdbscan", Hdbscan()),
         Step("tau", Tau(), scored),
         Step("contrast", Contrast(), scored),
+        Step("homophily", Homophily(), scored),
         Step("composition", Composition(), scored),
     )
 
@@ -134,5 +152,6 @@ def provide_processors() -> list[ProcessorSpec]:
         "spray-full": spray_full,
         "spray-histogram": spray_histogram,
         "spray-ssim": spray_ssim,
+        "spray-latent": spray_latent,
     }
     return [ProcessorSpec(name, factory, cite="lapuschkin2019") for name, factory in presets.items()]

@@ -30,6 +30,12 @@ class Column:
 COLUMNS = (
     Column("name", "Class", "Name of the class", lambda row: row.name.lower(), descending=False),
     Column(
+        "suspicion",
+        "Suspicion",
+        "How far the suspicious cluster and the rest keep to themselves: homophily, or tau in older analyses",
+        lambda row: row.suspicion,
+    ),
+    Column(
         "tau",
         "τ",
         "Separability of the clusters: high values hint at a strategy of its own",
@@ -45,13 +51,13 @@ COLUMNS = (
     ),
 )
 BY_KEY = {column.key: column for column in COLUMNS}
-START = {"key": "tau", "descending": True}
+START = {"key": "suspicion", "descending": True}
 
 
 @final
 @dataclass(frozen=True)
 class Overview(Panel):
-    """Classes ranked by tau, with their most suspicious cluster; sortable, one click to the place."""
+    """Classes ranked by suspicion, with their most suspicious cluster; sortable, one click to the place."""
 
     title: ClassVar[str] = "Overview"
 
@@ -101,7 +107,7 @@ class Overview(Panel):
             if not project or not analysis:
                 return [], "", sorting
             rows = ranked(read(context, project, analysis), order)
-            scale = max([row.tau or 0.0 for row in rows], default=0.0) or 1.0
+            scale = max([row.suspicion or 0.0 for row in rows], default=0.0) or 1.0
             return [_row(context, row, scale) for row in rows], _order_text(order, rows), sorting
 
         @callback(
@@ -147,7 +153,7 @@ def _aria(column: Column, order: dict[str, Any]) -> str:
 
 
 def _order_text(order: dict[str, Any], rows: list[Row]) -> str:
-    if all(row.tau is None for row in rows):
+    if all(row.suspicion is None for row in rows):
         return f"{len(rows):,} classes, not scored"
     return "most suspicious first" if order == START else f"by {BY_KEY[order['key']].text.lower()}"
 
@@ -159,12 +165,18 @@ def _heading(context: PanelContext, column: Column) -> html.Button:
 
 
 def _row(context: PanelContext, row: Row, scale: float) -> html.Tr:
+    suspicion = NOTHING if row.suspicion is None else f"{row.suspicion:.2f}"
     tau = NOTHING if row.tau is None else f"{row.tau:.2f}"
     chance = "" if row.baseline is None else f"{row.baseline:.2f} by chance"
-    bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, row.tau or 0.0) / scale:.0f}%"})
+    bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, row.suspicion or 0.0) / scale:.0f}%"})
     cells = [
         html.Td(html.Button(row.name, className="link", title=row.name), className="name"),
-        html.Td([html.Span(tau), html.Span(bar, className="track")], className="number tau", title=chance),
+        html.Td(
+            [html.Span(suspicion), html.Span(bar, className="track")],
+            className="number tau",
+            title=row.ranked_by,
+        ),
+        html.Td(tau, className="number", title=chance),
         html.Td(f"{row.size:,}", className="number"),
         html.Td(NOTHING if row.gap is None else str(row.gap), className="number"),
         html.Td(_suspect_cell(row), className="suspect"),

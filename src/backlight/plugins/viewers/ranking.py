@@ -16,6 +16,7 @@ from backlight.core.project import Category
 class Row:
     """One class in the table; None where the analysis recorded nothing.
 
+    suspicion: what classes are ranked by, higher first; ranked_by: the score that it is.
     tau: how separable its clusters are; baseline: the same by chance. gap: clusters the eigengap suggests.
     suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
     """
@@ -23,6 +24,8 @@ class Row:
     category: str
     name: str
     size: int
+    suspicion: float | None = None
+    ranked_by: str = ""
     tau: float | None = None
     baseline: float | None = None
     gap: int | None = None
@@ -50,6 +53,8 @@ def read_row(category: Category) -> Row:
         category=category.id,
         name=category.name,
         size=len(category.index),
+        suspicion=category.suspicion[1] if category.suspicion else None,
+        ranked_by=category.suspicion[0] if category.suspicion else "",
         tau=_finite(scores.get("tau")),
         baseline=_finite(recorded.get("baseline")),
         gap=int(scores["eigengap"]) if "eigengap" in scores else None,
