@@ -149,3 +149,15 @@ def test_all_public_names_are_documented(package):
         missing += [] if module.__doc__ else [dotted]
         missing += [f"{dotted}.{name}" for name, thing in public(module) if not inspect.getdoc(thing)]
     assert not missing
+
+
+def test_the_moving_guide_has_every_public_name_of_zennit():
+    """Names that its users type; not the parts its own modules are made of."""
+    section = (ROOT / "docs/guide/moving.md").read_text("utf-8").partition("## CoRelAy")[0]
+    for module in ("rules", "composites", "canonizers", "attribution", "torchvision", "layer"):
+        home = pytest.importorskip(f"zennit.{module}", reason="Zennit is not installed (extra bench)")
+        own = {
+            n for n, v in vars(home).items() if getattr(v, "__module__", "") == home.__name__ and n[0] != "_"
+        }
+        helpers = {"constant", "identity", "occlude_independent"}  # arguments of its attributors
+        assert {name for name in own - helpers if not re.search(rf"`{name}\b", section)} == set(), module
