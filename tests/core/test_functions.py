@@ -205,6 +205,42 @@ def test_model_in_bfloat16(small, by):
     assert torch.corrcoef(pair)[0, 1] > 0.98
 
 
+class Joined(nn.Module):
+    """Norms of every fate: merged through a concatenation, merged into a padded layer, alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(3, 4, 3, padding=1)
+        self.norm, self.before, self.alone = nn.BatchNorm2d(11), nn.BatchNorm2d(11), nn.BatchNorm2d(6)
+        self.last, self.head = nn.Conv2d(11, 6, 3, padding=1), nn.Linear(6, 3)
+        for norm in (self.norm, self.before, self.alone):
+            nn.init.uniform_(norm.running_mean, -0.3, 0.3)
+            nn.init.uniform_(norm.bias, 0.1, 0.5)
+
+    def forward(self, x):
+        h = torch.relu(self.norm(torch.cat([self.one(x), x.relu(), self.two(x)], 1)))
+        return self.head(self.alone(torch.relu(self.last(self.before(h)))).relu().mean((2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["autocast", "model", "channels last", "attached"])
+@pytest.mark.parametrize("by", COMPOSITES)
+def test_norms_of_every_fate(by, kind):
+    torch.manual_seed(0)
+    model, x = Joined().eval(), torch.randn(2, 3, 8, 8)
+    expected = attribute(model, x, 0, composite=by, strict=True)
+    counts = [c.treatment for c in expected.coverage.operations if c.site.kind == "batch-norm"]
+    assert counts == ["rule", "merged", "rule"]
+    if kind == "model":
+        model, x = model.bfloat16(), x.bfloat16()
+    if kind == "channels last":
+        x = x.contiguous(memory_format=torch.channels_last)
+        model = model.to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == "autocast"):
+        found = attribute(model, x, 0, composite=by, differentiable=kind == "attached")
+    pair = torch.stack([found.relevance.detach().float().flatten(), expected.relevance.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > (0.97 if kind in ("autocast", "model") else 0.999999)
+
+
 # torch's own tracer warns of modules of Python that it imports.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled_models_are_explained_like_their_originals(small):

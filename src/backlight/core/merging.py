@@ -109,7 +109,7 @@ class Merger:
             merged = canonizer.absorb(norm.call, op, self.plan.derived)
             if merged is not None:
                 whole = replace(op, inputs=norm.op.inputs, weight=merged[0], bias=merged[1])
-                self._verify(name, op.site, whole, op.site.path)
+                self._verify(name, op.site, whole, op.site.path, norm.op.output)
                 return whole, norm.signal, norm, name
         return None
 
@@ -199,28 +199,36 @@ class Merger:
             made = output if output.shape == before.output.shape else _unviewed(output, before.output)
             weight, bias = merged
             op = replace(before, output=made.detach(), weight=weight, bias=bias, memo=before.memo.copy())
-            self._verify(name, call.site, op, where)
+            self._verify(name, call.site, op, where, before.output)
             return name, op, made
         return None
 
-    def _verify(self, canonizer: str, site: Site, op: AffineOp, where: str) -> None:
-        """Compare a merged operation with the model's own output, the first time it is met at a place."""
+    def _verify(self, canonizer: str, site: Site, op: AffineOp, where: str, between: Tensor) -> None:
+        """Compare a merged operation with the model's own output, the first time it is met at a place.
+
+        between: what the model passed from the one operation to the other, perhaps in lower precision.
+        """
         if (canonizer, where) in self.plan.verified:
             return
         with torch.no_grad():
             whole = op if op.output.dtype not in LOW else widened(op)
             rebuilt = whole.forward(whole.input)
-            verify(canonizer, site, rebuilt if op.bias_term is None else rebuilt + op.bias_term, op.output)
+            rebuilt = rebuilt if op.bias_term is None else rebuilt + op.bias_term
+            verify(canonizer, site, rebuilt, op.output, between)
         self.plan.verified.add((canonizer, where))
 
 
-def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor) -> None:
-    """Raise EngineError unless a canonizer's rewrite computes what the model does, up to rounding."""
+def verify(canonizer: str, site: Site, got: Tensor, expected: Tensor, *between: Tensor) -> None:
+    """Raise EngineError unless a canonizer's rewrite computes what the model does, up to rounding.
+
+    between: tensors on the model's way, in whose precision it rounds too.
+    """
     if not expected.is_floating_point() or not expected.numel():
         return
     size = float(expected.abs().nan_to_num(posinf=0.0).amax())
     error = float((got.detach() - expected).nan_to_num().abs().amax())
-    if error > min(1e4 * torch.finfo(expected.dtype).eps, 0.1) * max(size, 1e-30):
+    rounding = max(torch.finfo(t.dtype).eps for t in (expected, *between))
+    if error > min(1e4 * rounding, 0.1) * max(size, 1e-30):
         raise EngineError(
             f"canonizer {canonizer!r} changes the output of {site}: it differs by {error:.3g} where values "
             f"reach {size:.3g}; leave it out with canonizers=(…) and report it to its author"

@@ -6,9 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from backlight import attribute
 from explained import explain, rand
 
 A, B, C = (3, 4), (4, 5), (3, 5)
+BILINEAR = torch.randn(6, 4, 5, dtype=torch.float64)
 FUNCTIONS = {
     "addmm": (lambda c, a, b: torch.addmm(c, a, b), (C, A, B)),
     "addmm-scaled": (lambda c, a, b: torch.addmm(c, a, b, beta=0.5, alpha=2), (C, A, B)),
@@ -27,6 +29,9 @@ FUNCTIONS = {
     "var": (lambda x: x.var(), (A,)),
     "var-biased": (lambda x: torch.var(x, 1, unbiased=False), (A,)),
     "var-axes": (lambda x: x.var(dim=(0, 1), correction=0, keepdim=True), (A,)),
+    "bilinear": (lambda a, b: F.bilinear(a, b, BILINEAR), ((3, 4), (3, 5))),
+    "bilinear-tokens": (lambda a, b: F.bilinear(a, b, BILINEAR), ((2, 3, 4), (2, 3, 5))),
+    "bilinear-constant": (lambda a: F.bilinear(a, BILINEAR[0, :3], BILINEAR), ((3, 4),)),
     "multi-dot": (lambda a, b: torch.linalg.multi_dot([a, b, a]), (A, (4, 3))),
 }
 
@@ -48,3 +53,18 @@ def test_conserves(name):
     torch.manual_seed(0)
     function, shapes = FUNCTIONS[name]
     explain(function, *(rand(*shape) for shape in shapes)).assert_conserved()
+
+
+def test_bilinear_layers_equal_the_formula_and_say_what_the_bias_took():
+    """Either factor gets half of what the product of both contributes."""
+    torch.manual_seed(0)
+    layer, a, b = torch.nn.Bilinear(4, 5, 3).double(), rand(2, 4), rand(2, 5)
+    found = attribute(layer, (a, b), 1, composite="epsilon")
+    out = found.output[:, 1]
+    terms = torch.einsum("ni,ij,nj->nij", a, layer.weight[1].detach(), b)
+    share = out / (out + torch.where(out < 0, -1e-6, 1e-6))
+    half = terms * share[:, None, None] / 2
+    torch.testing.assert_close(found.relevance[0], half.sum(2), rtol=1e-4, atol=1e-8)
+    torch.testing.assert_close(found.relevance[1], half.sum(1), rtol=1e-4, atol=1e-8)
+    (added,) = [o for o in found.audit().operations if o.site.kind == "sum"]
+    assert added.leaks["constant"] == pytest.approx(float(2 * layer.bias[1].detach()), rel=1e-3)

@@ -107,7 +107,14 @@ def test_one_step_equals_the_formula():
     torch.testing.assert_close(found.relevance[0], expected)
 
 
-def test_projections_are_refused_by_name():
-    layer = nn.LSTM(3, 4, proj_size=2).double()
-    with pytest.raises(NotImplementedError, match="proj_size"):
-        explain(_Output(layer), rand(5, 2, 3))
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}], ids=["plain", "deep"])
+def test_projections(options, bias):
+    layer = nn.LSTM(3, 4, proj_size=2, bias=bias, **options).double()
+    for final in (False, True):
+        found = explain(_Output(layer, final), rand(5, 2, 3))
+        found.assert_faithful()
+        assert found.uncovered == []
+        assert found.relevance[0].any()
+    if not bias:
+        explain(_Output(layer), rand(5, 2, 3)).assert_conserved(1e-2)

@@ -95,6 +95,11 @@ def _var(
     return (centred * centred).sum(axes, keepdim=keepdim) / (count - correction)
 
 
+def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    product = torch.einsum("...i,oij,...j->...o", input1, weight, input2)
+    return product if bias is None else product + bias
+
+
 def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     total = tensors[0]
     for tensor in tensors[1:]:
@@ -115,6 +120,7 @@ _SPELLINGS: dict[str, Callable[..., Any]] = {
     "softmin": _softmin,
     "cosine_similarity": _cosine_similarity,
     "var": _var,
+    "bilinear": _bilinear,
     "multi_dot": _multi_dot,
     "chain_matmul": lambda *matrices: _multi_dot(matrices),
 }

@@ -1,7 +1,7 @@
 """Take recurrent layers apart, step by step: LSTM, GRU and plain RNN from dense layers, gates and sums.
 
 A gate is a sigmoid, so that a product with one gives all relevance to the signal (Arras et al. 2017).
-LSTM: c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c')
+LSTM: c' = f ⊙ c + i ⊙ g, h' = o ⊙ tanh(c'), or P·h' with a projection
 GRU: h' = (1 − z) ⊙ n + z ⊙ h, n = tanh(W_n·x + r ⊙ U_n·h)
 """
 
@@ -37,7 +37,15 @@ class Recurrent(Canonizer):
         return _PARTS.get(function)
 
 
-def _lstm_step(x: Tensor, state: State, w: Tensor, u: Tensor, b: Tensor | None, c: Tensor | None) -> State:
+def _lstm_step(
+    x: Tensor,
+    state: State,
+    w: Tensor,
+    u: Tensor,
+    b: Tensor | None,
+    c: Tensor | None,
+    projection: Tensor | None = None,
+) -> State:
     hidden, cell = state
     # One dense layer each: for the three gates no relevance is computed.
     i, f, g, o = (
@@ -45,7 +53,8 @@ def _lstm_step(x: Tensor, state: State, w: Tensor, u: Tensor, b: Tensor | None, 
         for first, second in zip(_rows(w, b, 4), _rows(u, c, 4), strict=True)
     )
     cell = cell * torch.sigmoid(f) + torch.tanh(g) * torch.sigmoid(i)
-    return torch.tanh(cell) * torch.sigmoid(o), cell
+    hidden = torch.tanh(cell) * torch.sigmoid(o)
+    return hidden if projection is None else F.linear(hidden, projection), cell
 
 
 def _gru_step(x: Tensor, state: State, w: Tensor, u: Tensor, b: Tensor | None, c: Tensor | None) -> State:
@@ -119,15 +128,13 @@ def _unroll(step: Step, n_states: int) -> Callable[..., Any]:
     ) -> tuple[list[Tensor], list[Tensor]]:
         directions = 2 if bidirectional else 1
         per_layer = len(parameters) // (layers * directions)
-        if per_layer != (4 if has_biases else 2):
-            raise NotImplementedError("recurrent layers with projections (proj_size) cannot be explained")
         finals: list[State] = []
         for layer in range(layers):
             found = []
             for direction in range(directions):
                 number = layer * directions + direction
-                w, u, *biases = parameters[number * per_layer : (number + 1) * per_layer]
-                own = (w, u, *biases) if has_biases else (w, u, None, None)
+                w, u, *others = parameters[number * per_layer : (number + 1) * per_layer]
+                own = (w, u, *others) if has_biases else (w, u, None, None, *others)
                 start = tuple(s[number] for s in state)
                 outputs, final = _sweep(step, steps, start, own, backwards=direction == 1)
                 finals.append(final)
