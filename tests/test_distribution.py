@@ -76,17 +76,32 @@ def test_the_source_distribution_can_be_built_from_and_has_no_tests_or_docs(buil
     assert {name.removeprefix("src/") for name in names if "/" in name} == sources()
 
 
-def test_the_installed_wheel_works_outside_the_repository(wheel, tmp_path):
-    python = venvs.make(tmp_path / "venv")
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """Install the wheel into a fresh environment; return its interpreter."""
+    python = venvs.make(tmp_path_factory.mktemp("wheel") / "venv")
     venvs.install(python, wheel)
+    return python
+
+
+def test_the_installed_wheel_works_outside_the_repository(python, tmp_path):
     where = venvs.run([str(python), "-c", "import backlight; print(backlight.__file__)"], cwd=tmp_path)
-    assert Path(where.strip()).is_relative_to(tmp_path)
+    assert Path(where.strip()).is_relative_to(python.parents[1])
     found = json.loads(venvs.run([str(python), "-m", "backlight", "doctor", "--json"], cwd=tmp_path))
     assert found["problems"] == []
     assert found["plugins"]["rule"]["loaded"] > 5
     name = ["plugins", "new", "--name", "made-there", "--kind", "rule"]
     venvs.run([str(python), "-m", "backlight", *name], cwd=tmp_path)
     assert (tmp_path / "made-there/src/made_there/rule.py").exists()
+
+
+def test_its_demo_finds_the_artefact(python, tmp_path):
+    told = venvs.run([str(python), "-m", "backlight", "demo", "--no-explore", "--out", "found"], cwd=tmp_path)
+    assert re.search(r"class .(\w+). was painted\. It ranks 1 of 10", told)
+    hits, f1 = re.search(r"(\d+) are painted.*F1 ([\d.]+)", told).groups()
+    assert int(hits) > 50
+    assert float(f1) > 0.9
+    assert (tmp_path / "found/run/project.yaml").exists()
 
 
 def test_the_version_is_written_once():
