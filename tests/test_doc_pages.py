@@ -101,7 +101,7 @@ def test_no_reason_outlives_its_command():
     assert set(NOT_HERE) <= shown
 
 
-@pytest.mark.parametrize("page", ["docs/guide/python.md", "docs/guide/moving.md"])
+@pytest.mark.parametrize("page", ["docs/guide/python.md", "docs/guide/moving.md", "docs/guide/faq.md"])
 def test_the_python_of_a_page_runs(page, capsys):
     """As one session, with a model and pictures at hand; its TOML is a composite."""
     torch.manual_seed(0)
@@ -111,6 +111,7 @@ def test_the_python_of_a_page_runs(page, capsys):
         "backlight": backlight,
         "torch": torch,
         "model": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), *head),
+        "segmenter": nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 2, 3)),
         "images": images,
         "labels": torch.tensor([0, 1]),
         "background": torch.ones_like(images),
