@@ -248,8 +248,10 @@ class Interceptor(TorchFunctionMode):
             given = bind_batch_norm(*args, **kwargs)
             if not is_fixed(given):
                 kind = "normalisation"
-            elif len(live) == 1:
+            elif len(live) == 1 and given["input"].requires_grad:
                 return self._batch_norm(function, given)
+            else:
+                return self._conditional_norm(function, given)
         return self._plain(function, kind, args, kwargs)
 
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -403,6 +405,16 @@ class Interceptor(TorchFunctionMode):
         result = self._explain(op, rule, output, [signal])
         self.merger.norms[result] = Norm(call, op, signal)
         return result
+
+    def _conditional_norm(self, function: Function, given: dict[str, Any]) -> Tensor:
+        """Take batch norm apart whose scale or shift depends on the input: a norm, a product and a sum."""
+        plain = given | {"weight": None, "bias": None}
+        channels = (1, -1, *(1 for _ in given["input"].shape[2:]))
+        with self:  # the mode is off in here; the parts must be seen
+            result: Tensor = function.functional(**plain)
+            if given["weight"] is not None:
+                result = result * given["weight"].reshape(channels)
+            return result if given["bias"] is None else result + given["bias"].reshape(channels)
 
     def _with_what_made_it(self, merged: Merged, site: Site) -> Tensor:
         if merged.complete:

@@ -159,3 +159,27 @@ def test_one_norm_after_two_layers_and_one_layer_before_two_norms():
     found = attribute(model, x, "all", composite=composite("epsilon", epsilon=1e-12))
     assert found.coverage.counts["merged"] == 3
     torch.testing.assert_close(found.relevance.sum((2, 3, 4)), found.output, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_norm_whose_scale_depends_on_the_input(constant):
+    """Conditional batch norm, style from the picture itself: the scale is a gate, the shift a summand."""
+
+    class Conditional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.scale = nn.Conv2d(2, 3, 1, bias=False), nn.Linear(2, 3, bias=False)
+            self.register_buffer("canvas", torch.rand(2, 3, 4, 4))
+
+        def forward(self, x):
+            style = self.scale(x.mean((2, 3)))
+            h = self.canvas if constant else self.conv(x)
+            zero, one = torch.zeros(3, dtype=x.dtype), torch.ones(3, dtype=x.dtype)
+            return F.batch_norm(h, zero, one, style[0], style[1]).mean((2, 3))
+
+    torch.manual_seed(0)
+    model, x = Conditional().double().eval(), torch.rand(2, 2, 4, 4, dtype=torch.float64)
+    found = attribute(model, x, "all", composite=composite("epsilon", epsilon=1e-12), strict=True)
+    torch.testing.assert_close(found.output, model(x).detach())
+    assert found.relevance.any()
+    torch.testing.assert_close(found.relevance.sum(), found.output.sum(), rtol=1e-6, atol=1e-9)
