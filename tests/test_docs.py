@@ -56,9 +56,16 @@ def test_every_citation_has_an_entry_in_the_bibliography(entry):
     assert not cite or cite in keys
 
 
+def shown(text):
+    """Yield (verb, rest) of every command in a page's text and console blocks."""
+    yield from re.findall(r"`backlight ([a-z]+)([^`]*)`", text)
+    for block in re.findall(r"^```console\n(.*?)^```$", text.replace("\\\n", " "), re.M | re.S):
+        yield from re.findall(r"^\$ backlight ([a-z]+)(.*)$", block, re.M)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_every_command_and_option_that_a_page_shows_exists(page):
-    for verb, rest in re.findall(r"`backlight ([a-z]+)([^`]*)`", page.read_text(encoding="utf-8")):
+    for verb, rest in shown(page.read_text(encoding="utf-8")):
         command = main.get_command(click.Context(main), verb)
         assert command is not None, verb
         context = click.Context(command)
