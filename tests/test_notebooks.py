@@ -51,5 +51,5 @@ def test_clever_hans():
     (before, swayed), (after, mended) = [(float(one), float(other)) for one, other in shares]
     assert swayed > before + 5
     assert abs(mended - after) < 2
-    worst, now = map(float, re.search(r"([\d.]+) before, ([\d.]+) now", text).groups())
-    assert worst > 5 * now
+    before, now = map(float, re.search(r"([\d.]+) before, ([\d.]+) now", text).groups())
+    assert before > now + 0.3
