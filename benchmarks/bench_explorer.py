@@ -1,9 +1,10 @@
 """How fast the explorer answers a person: real Chromium, a server of its own, synthetic projects.
 
     python benchmarks/bench_explorer.py [--shape 10x5000] [--shape 1x1000000] [--keep FOLDER]
+                                        [--virelay EXECUTABLE]
 
 Seconds count from a person's act until the answer is painted. Wall times on a shared machine are upper
-bounds; compare figures of one run only.
+bounds; compare figures of one run only. With --virelay, ViRelAy opens the same project in the same browser.
 """
 
 import argparse
@@ -22,6 +23,8 @@ import h5py
 import numpy as np
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+
+import virelay_page
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
@@ -251,6 +254,7 @@ def main():
     )
     parser.add_argument("--shape", action="append", help="CLASSESxSAMPLES, e.g. 10x5000; repeatable")
     parser.add_argument("--keep", type=Path, help="keep the projects in this folder, or use those there")
+    parser.add_argument("--virelay", help="executable of ViRelAy, to measure it in the same run")
     options = parser.parse_args()
     for shape in options.shape or ["10x5000", "1x100000", "1x1000000"]:
         classes, per_class = map(int, shape.split("x"))
@@ -259,13 +263,20 @@ def main():
             if not (folder / "project.yaml").is_file():
                 folder.mkdir(parents=True)
                 write(folder, classes, per_class)
-            rows, memory = measure(folder, classes, per_class)
-        print(f"\n{classes} x {per_class:,} samples")
-        for name, seconds, sent in rows:
-            print(f"  {name:34s} {seconds * 1000:9.1f} ms {sent / 1000:10.1f} kB")
-        started, now, peak = memory
-        print(f"  server memory: {started} MB at the start, {now} MB at the end, {peak} MB at most")
-        sys.stdout.flush()
+            report(f"{classes} x {per_class:,} samples", *measure(folder, classes, per_class))
+            if options.virelay:
+                driver = browser()
+                found = virelay_page.measure(options.virelay, driver, folder, classes)
+                driver.quit()
+                report(f"{classes} x {per_class:,} samples, ViRelAy", *found)
+
+
+def report(title, rows, memory):
+    print(f"\n{title}")
+    for name, seconds, sent in rows:
+        print(f"  {name:34s} {seconds * 1000:9.1f} ms {sent / 1000:10.1f} kB")
+    started, now, peak = memory
+    print(f"  server memory: {started} MB at the start, {now} MB at the end, {peak} MB at most", flush=True)
 
 
 if __name__ == "__main__":

@@ -100,6 +100,24 @@ def test_a_click_selects_a_point_and_its_name_is_said(page):
     assert label == f"Map of {PER_CLASS} samples, tsne 1 across, tsne 2 up; 1 sample selected"
 
 
+def test_a_drag_that_catches_nothing_clears_unless_it_adds(page):
+    points = page.drawn()
+    corner = page.one(".map .scatter").rect["x"] + 60, min(y for _, y in points.values()) - 8
+    assert not inside(points, (*corner, corner[0] + 30, corner[1] + 30))
+    page.click(".cluster", 2)
+    page.wait(lambda: page.explorer.indices == MARKED_INDICES)
+    page.click(".choosing label", 1)
+    page.drag(*corner, corner[0] + 30, corner[1] + 30)
+    page.click(".cluster", 0)
+    added = page.explorer.project.analysis("spray").category("dog").members("hdbscan", 0).tolist()
+    page.wait(lambda: page.explorer.indices == sorted([*MARKED_INDICES, *added]), "the first was lost")
+    page.click(".choosing label", 0)
+    page.drag(*corner, corner[0] + 30, corner[1] + 30)
+    page.wait(lambda: page.explorer.indices == [])
+    page.wait(lambda: page.all("#samples--grid .empty"))
+    assert page.errors() == []
+
+
 def test_the_wheel_zooms_about_the_pointer_and_reset_shows_all(page):
     points, before = page.drawn(), view(page)
     place = np.floor(points[MARKED_INDICES[0]])  # pointers stand on whole pixels

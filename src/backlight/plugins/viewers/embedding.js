@@ -31,7 +31,6 @@
 
   const selectionOf = (points, rows, label) => {
     const { index } = decoded(points);
-    if (!rows.length) return null;
     return { scope: points.scope, indices: backlight.pack(Uint32Array.from(rows, (row) => index[row]).sort()), label };
   };
 

@@ -69,7 +69,9 @@
     if (button) return scope[2] ? button(scope) : no_update;
     if (key(selection) === key(last)) return no_update;
     const together = selection && last && OPERATIONS[mode] && backlight.same(selection.scope, last.scope);
-    if (!together) { settle(selection); return no_update; }
-    return settle(combined(last, selection, mode));
+    // A drag that caught nothing: alone it clears, with another it changes what their combination says.
+    const nothing = selection && !numbers(selection).length;
+    if (!together) { settle(nothing ? null : selection); return nothing ? null : no_update; }
+    return nothing && mode !== "intersect" ? last : settle(combined(last, selection, mode));
   };
 })();
