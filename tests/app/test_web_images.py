@@ -41,6 +41,20 @@ def test_every_mode_shows_the_sample_of_that_dataset_index(client, truth, index)
     assert (shown == overlay(relevance, image, "000,f00,80:fff,00f")).all()
 
 
+def test_channels_share_the_scale_of_the_strongest(client, truth):
+    relevance = truth[1][7]
+    strongest = np.abs(relevance).max()
+    for channel in range(3):
+        url = image_url("pets", 7, "attribution", "bwr", channel=channel)
+        expected = rgb_heatmap(np.clip(relevance[channel] / strongest, -1, 1), "bwr", "shared", 1.0)
+        assert np.abs(picture(client.get(url)).astype(int) - expected.astype(int)).max() <= 1
+    assert client.get(image_url("pets", 7, "attribution", channel=3)).status_code == 404
+    for wrong in ("-1", "x", "1e3", "9" * 50, "%00"):
+        answer = client.get(f"/image/pets/7.png?mode=attribution&channel={wrong}")
+        assert answer.status_code == 400, wrong
+        assert "expected a whole number" in answer.text
+
+
 def test_pictures_are_revalidated_by_etag(client):
     first = client.get(image_url("pets", 3, "overlay"))
     tag = {"If-None-Match": first.headers["ETag"]}

@@ -44,6 +44,32 @@ def test_table_and_search(selected):
     assert selected.errors() == []
 
 
+def test_headings_sort_the_table_both_ways(selected):
+    selected.click("#samples--view label", 1)
+    selected.wait(lambda: selected.all(".sample-table tbody tr"))
+    files = [f"dog/{i:04d}.png" for i in range(60, 76)]
+    selected.click('.sample-table [title="Sort by file"]')
+    selected.wait(lambda: selected.texts(".sample-table th[aria-sort=ascending]") == ["File"])
+    selected.wait(lambda: selected.texts(".sample-table .file") == files)
+    selected.click('.sample-table [title="Sort by file"]')
+    selected.wait(lambda: selected.texts(".sample-table th[aria-sort=descending]") == ["File"])
+    selected.wait(lambda: selected.texts(".sample-table .file") == files[::-1])
+    assert selected.errors() == []
+
+
+def test_the_large_view_shows_each_channel(selected):
+    selected.click(".thumbnail", 2)
+    selected.wait(lambda: selected.all(".modal.show .channel-view summary"))
+    selected.wait(lambda: selected.one(".channel-view summary").is_displayed())
+    selected.click(".channel-view summary")
+    selected.wait(lambda: len(selected.sources(".channels img")) == 3)
+    shown = [selected.pixels(f".channels figure:nth-child({k}) img") for k in (1, 2, 3)]
+    assert shown[0] != shown[1]
+    shares = [int(text.split("·")[1].split("%")[0]) for text in selected.texts(".channels figcaption")]
+    assert 98 <= sum(shares) <= 102
+    assert selected.errors() == []
+
+
 def test_scaling_changes_the_pictures_and_stays_in_the_link(selected, chromium):
     selected.click("#samples--mode label", 1)
     selected.wait(lambda: "mode=attribution" in selected.sources()[0])

@@ -153,12 +153,22 @@ def check_colour(colour: dict[str, Any]) -> dict[str, str]:
 
 
 def image_url(
-    project: str, index: int, mode: Mode = "input", cmap: str = "coldnhot", scaling: str = "image"
+    project: str,
+    index: int,
+    mode: Mode = "input",
+    cmap: str = "coldnhot",
+    scaling: str = "image",
+    channel: int | None = None,
 ) -> str:
-    """Return the address of a sample's picture; the explorer serves a lossless PNG there."""
+    """Return the address of a sample's picture; the explorer serves a lossless PNG there.
+
+    channel: whose relevance alone is shown, as strong as in the strongest channel of the sample.
+    """
     query: dict[str, str] = {"mode": mode} if mode == "input" else {"mode": mode, "cmap": cmap}
     if mode != "input" and scaling != "image":
         query["scaling"] = scaling
+    if mode != "input" and channel is not None:
+        query["channel"] = str(channel)
     return f"/image/{quote(project, safe='')}/{index}.png?{urlencode(query)}"
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from backlight.core.project import ANALYSIS_FILE, open_project
 from backlight.plugins.viewers.overview import COLUMNS, ranked
-from backlight.plugins.viewers.ranking import Row, read, read_row
+from backlight.plugins.viewers.ranking import Row, read, read_row, typical, with_accuracy
 from synthetic_run import CLASSES, write_run
 
 
@@ -61,3 +61,30 @@ def test_a_file_of_another_tool_has_no_scores(tmp_path):
 def test_every_column_explains_itself(column):
     assert column.title
     assert column.text
+
+
+def test_accuracies_typical_samples_and_sizes_against_counting(context, dog):
+    project = context.projects["pets"]
+    row = {row.category: row for row in with_accuracy(project, "spray")}[dog.id]
+    clusters = dog.clusters("hdbscan")
+    right = project.attributions.predictions(dog.index).argmax(axis=1) == 1
+    assert row.accuracy == pytest.approx(right[clusters == 2].mean() - right[clusters != 2].mean())
+    sizes = [(clusters == c).sum() for c in (0, 1, 2)]
+    assert row.smallest == pytest.approx(min(sizes) / 60)
+    inside = np.flatnonzero(clusters == 2)
+    space = dog.embedding("spectral").all()[inside]
+    middle = inside[np.linalg.norm(space - space.mean(axis=0), axis=1).argmin()]
+    assert typical(dog, row) == dog.index[middle]
+    assert typical(dog, read_row(context.category("pets", "spray", "cat"))) is None
+
+
+def test_what_classes_are_ranked_by_is_what_the_analysis_says(tmp_path):
+    run = write_run(tmp_path / "run").parent
+    with h5py.File(run / ANALYSIS_FILE, "r+") as file:
+        file["00000000"].attrs.update({"suspicion": 0.7, "ranked_by": "homophily"})
+        file["00000001/score/border-share"] = [0.1, 0.2, 0.9]
+        file["00000001/score/border-share"].attrs["cluster"] = [0, 1, 2]
+    with open_project(run) as project:
+        rows = [read_row(c) for c in project.analysis("spray").categories.values()]
+    assert [(r.ranked_by, r.suspicion) for r in rows[:2]] == [("homophily", 0.7), ("tau", 0.82)]
+    assert (rows[1].border, rows[0].border) == (0.9, None)

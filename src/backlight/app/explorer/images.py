@@ -34,15 +34,17 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
     def image(project: str, index: int) -> Response:
         mode, cmap = _choice("mode", MODES, "input"), request.args.get("cmap", "coldnhot")
         scaling = _choice("scaling", SCALINGS, "image")
+        channel = _channel()
         colour_map(cmap)
         opened = _project(projects, project)
-        key = (project, stamps[project], index, mode, *(("", "") if mode == "input" else (cmap, scaling)))
+        heat = () if mode == "input" else (cmap, scaling, channel)
+        key = (project, stamps[project], index, mode, *heat)
         etag = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
         if request.if_none_match.contains(etag):
             return _tagged(Response(status=304), etag)
         return _tagged(
             Response(
-                cache.get(key, lambda: _render(opened, index, mode, cmap, scaling, strength)),
+                cache.get(key, lambda: _render(opened, index, mode, (cmap, scaling, channel), strength)),
                 mimetype="image/png",
             ),
             etag,
@@ -92,9 +94,21 @@ def _choice(name: str, choices: Iterable[str], default: str) -> str:
     return value
 
 
+def _channel() -> int | None:
+    value = request.args.get("channel")
+    if value is not None and not (value.isascii() and value.isdecimal() and len(value) < 6):
+        raise RequestError(f"channel is {value[:40]!r}, expected a whole number from 0")
+    return None if value is None else int(value)
+
+
 def _render(
-    project: Project, index: int, mode: str, cmap: str, scaling: str, strength: Callable[[str], float]
+    project: Project,
+    index: int,
+    mode: str,
+    heat: tuple[str, str, int | None],
+    strength: Callable[[str], float],
 ) -> bytes:
+    cmap, scaling, channel = heat
     if not 0 <= index < len(project.dataset):
         raise _MissingError(
             f"project {project.name!r} has {len(project.dataset)} samples, none numbered {index}"
@@ -103,9 +117,19 @@ def _render(
         return _png(project.dataset.image(index))
     relevance = project.attributions.relevance(index)
     reference = strength(project.name) if scaling == "shared" else None
+    if channel is not None:
+        return _png(_of_channel(relevance, channel, cmap))
     if mode == "attribution":
         return _png(rgb_heatmap(relevance, cmap, scaling, reference))
     return _png(overlay(relevance, project.dataset.image(index), cmap, scaling, reference))
+
+
+def _of_channel(relevance: Any, channel: int, cmap: str) -> Any:
+    """Return the heatmap of one channel, on the scale of the strongest one so that they can be compared."""
+    if channel >= len(relevance):
+        raise _MissingError(f"the relevance has {len(relevance)} channels, none numbered {channel}")
+    strongest = float(np.nan_to_num(np.abs(relevance)).max(initial=0.0))
+    return rgb_heatmap(relevance[channel], cmap, "shared", strongest)
 
 
 def _typical_strength(project: Project) -> float:

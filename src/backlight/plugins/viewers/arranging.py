@@ -15,6 +15,7 @@ from backlight.core.project import Category, Project
 from backlight.core.table import Table, read_table
 
 Indices = NDArray[np.int64]
+DOWN = "-down"
 
 ORDERS: list[dict[str, str]] = [
     {"value": "given", "label": "As selected"},
@@ -24,6 +25,7 @@ ORDERS: list[dict[str, str]] = [
     {"value": "label", "label": "Label"},
     {"value": "prediction", "label": "Prediction"},
     {"value": "cluster", "label": "Cluster"},
+    {"value": "tags", "label": "Tags"},
     {"value": "file", "label": "File name"},
     {"value": "index", "label": "Index"},
 ]
@@ -61,27 +63,41 @@ class Place:
 
 
 def arranged(place: Place, indices: Indices, order: str, search: str) -> Indices:
-    """Return the samples that a search finds, in an order of `ORDERS`; ties stay as selected."""
+    """Return the samples that a search finds, in an order of `ORDERS`, or its reverse with "-down" behind it.
+
+    Ties stay as selected; what is not known comes last either way.
+    """
     known = [entry["value"] for entry in ORDERS]
-    if order not in known:
+    if order not in known and order.removesuffix(DOWN) not in known[1:]:
         raise RequestError(unknown("order", order, known))
     if search:
         indices = indices[_found(place, indices, search)]
     if order == "given":
         return indices
-    keys = _keys(place, read_table(place.project, indices), order)
-    return indices[np.argsort(keys, kind="stable")]
+    keys = _keys(place, read_table(place.project, indices), order.removesuffix(DOWN))
+    rank = np.unique(keys, return_inverse=True)[1]
+    missing = ~np.isfinite(keys) if keys.dtype.kind == "f" else np.zeros(len(keys), bool)
+    return indices[np.lexsort((-rank if order.endswith(DOWN) else rank, missing))]
+
+
+def orders(shown: str) -> list[dict[str, str]]:
+    """Return the orders that are offered: the usual ones, and the one that is shown."""
+    if not shown.endswith(DOWN) or any(entry["value"] == shown for entry in ORDERS):
+        return ORDERS
+    label = next(e["label"] for e in ORDERS if e["value"] == shown.removesuffix(DOWN))
+    return [*ORDERS, {"value": shown, "label": f"{label}, falling"}]
 
 
 def _keys(place: Place, facts: Table, order: str) -> Any:
     if order == "file":
         return np.array(place.files(facts.index), dtype=object)
+    if order == "tags":
+        return np.array([", ".join(tags) or "\uffff" for tags in place.tags(facts.index)], dtype=object)
     if order == "cluster":
         clusters = place.clusters(facts.index)
         return np.array([np.inf if c is None or c < 0 else c for c in clusters])
     return {
         "confidence": facts.confidence,
-        "confidence-down": -facts.confidence,
         "wrong": facts.correct % 3,
         "label": facts.label,
         "prediction": facts.predicted,
@@ -91,12 +107,14 @@ def _keys(place: Place, facts: Table, order: str) -> Any:
 
 def _found(place: Place, indices: Indices, search: str) -> NDArray[np.bool_]:
     wanted, facts = search.casefold(), read_table(place.project, indices)
+    curation = place.curation
     texts = zip(
         map(str, indices.tolist()),
         place.files(indices),
         (place.project.labels.label(k).name if k >= 0 else "" for k in facts.label.tolist()),
         (place.project.labels.label(k).name if k >= 0 else "" for k in facts.predicted.tolist()),
         map(" ".join, place.tags(indices)),
+        ("" if c is None else curation.name(c) for c in place.clusters(indices)),
         strict=True,
     )
     return np.array([any(wanted in text.casefold() for text in parts) for parts in texts], dtype=bool)

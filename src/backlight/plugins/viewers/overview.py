@@ -6,43 +6,72 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
+import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selection
-from backlight.plugins.viewers.palette import cluster_colour, cluster_name
-from backlight.plugins.viewers.ranking import Row, read, read_row
+from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, selection
+from backlight.core.project import Project
+from backlight.plugins.viewers.palette import cluster_colour
+from backlight.plugins.viewers.ranking import Row, read, read_row, typical, with_accuracy
 
 NOTHING = "–"
+PER_PAGE = 50
+EMPTY = "No class has “{}” in its name."
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its heading, what it explains, what it sorts by."""
+    """A column of the table: its heading, what it explains, what it sorts by, how it is written.
+
+    wide: whether it takes the wide table to be shown.
+    """
 
     key: str
     text: str
     title: str
     value: Callable[[Row], Any]
+    form: str = ".2f"
     descending: bool = True
+    wide: bool = False
 
 
 COLUMNS = (
     Column("name", "Class", "Name of the class", lambda row: row.name.lower(), descending=False),
     Column(
         "suspicion",
-        "Suspicion",
-        "How far the suspicious cluster and the rest keep to themselves: homophily, or tau in older analyses",
+        "τ",
+        "What classes are ranked by: high values hint at a strategy of its own",
         lambda row: row.suspicion,
     ),
+    Column("tau", "τ", "Separability of the clusters", lambda row: row.tau, wide=True),
     Column(
-        "tau",
-        "τ",
-        "Separability of the clusters: high values hint at a strategy of its own",
-        lambda row: row.tau,
+        "baseline", "Chance", "τ of clusters that are none, by chance", lambda row: row.baseline, wide=True
     ),
-    Column("size", "Samples", "Number of samples analysed", lambda row: row.size),
-    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap),
+    Column(
+        "contrast", "Contrast", "How far the suspicious cluster stands out", lambda r: r.contrast, wide=True
+    ),
+    Column("size", "Samples", "Number of samples analysed", lambda row: row.size, ",d"),
+    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap, "d"),
+    Column(
+        "smallest", "Smallest", "Share of the smallest cluster", lambda row: row.smallest, ".0%", wide=True
+    ),
+    Column(
+        "accuracy",
+        "Accuracy",
+        "How much more often than the rest of its class the suspicious cluster is predicted right",
+        lambda row: row.accuracy,
+        "+.0%",
+        wide=True,
+    ),
+    Column(
+        "border",
+        "Border",
+        "Share of the suspicious cluster's relevance on the border of pictures",
+        lambda row: row.border,
+        ".0%",
+        wide=True,
+    ),
     Column(
         "suspect",
         "Suspicious",
@@ -52,6 +81,8 @@ COLUMNS = (
 )
 BY_KEY = {column.key: column for column in COLUMNS}
 START = {"key": "suspicion", "descending": True}
+SCORES = {"tau": "τ", "homophily": "Homophily"}
+"""What the column of the ranking is called, by the score that the analysis ranks by."""
 
 
 @final
@@ -62,24 +93,69 @@ class Overview(Panel):
     title: ClassVar[str] = "Overview"
 
     def layout(self, context: PanelContext) -> Any:
-        """Return the heading, the table and the store that remembers the order."""
+        """Return the heading, the table and the stores that remember order and page."""
+        search = dbc.Input(
+            id=context.id("search"),
+            type="search",
+            placeholder="Filter",
+            size="sm",
+            debounce=0.2,
+            maxLength=100,
+        )
+        search.title = "Show classes whose name has this text"
+        wide = html.Button(
+            "All scores",
+            id=context.id("widen"),
+            className="btn btn-sm",
+            title="Show every score in the place of the map",
+            **{"aria-pressed": "false"},
+        )
         head = html.Div(
             [
                 html.H2("Classes"),
-                html.Span("most suspicious first", id=context.id("order"), className="quiet"),
+                html.Span("by suspicion", id=context.id("order"), className="quiet grow"),
+                search,
+                wide,
             ],
             className="panel-head",
         )
-        headings = html.Tr([html.Th(_heading(context, c), id=context.item("th", c.key)) for c in COLUMNS])
+        headings = html.Tr(
+            [
+                html.Th(
+                    _heading(context, c), id=context.item("th", c.key), className="wide" if c.wide else ""
+                )
+                for c in COLUMNS
+            ]
+        )
         table = html.Table([html.Thead(headings), html.Tbody(id=context.id("rows"))], className="ranking")
+        pager = html.Div(
+            [
+                html.Button("‹", id=context.id("previous"), title="Previous classes", className="btn btn-sm"),
+                html.Span(id=context.id("pages"), className="quiet", role="status"),
+                html.Button("›", id=context.id("next"), title="Next classes", className="btn btn-sm"),
+            ],
+            id=context.id("pager"),
+            className="pager",
+            hidden=True,
+        )
+        stores = [
+            dcc.Store(id=context.id("sort"), data=START),
+            dcc.Store(id=context.id("page"), data=0),
+            dcc.Store(id=context.id("wide"), data=False),
+        ]
         return html.Div(
-            [dcc.Store(id=context.id("sort"), data=START), head, html.Div(table, className="scroll")]
+            [*stores, head, html.Div(table, className="scroll"), pager],
+            id=context.id("root"),
+            className="overview",
         )
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
-        """Fill and sort the table; a click on a row selects its class and most suspicious cluster."""
-        place = [context.store("project"), context.store("analysis")]
+        """Fill, filter and sort the table; a click on a row selects its class and suspicious cluster."""
+        self._order(callback, context)
+        self._fill(callback, context)
+        self._go(callback, context)
 
+    def _order(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("sort"), "data"),
             Input(context.item("heading", ALL), "n_clicks"),
@@ -95,41 +171,104 @@ class Overview(Panel):
                 "descending": not now["descending"] if key == now["key"] else BY_KEY[key].descending,
             }
 
+        callback.clientside(
+            f"""(back, forward, sort, search, project, analysis, page) => {{
+                const turn = {{"{context.id("previous")}": -1, "{context.id("next")}": 1}};
+                const step = turn[window.dash_clientside.callback_context.triggered_id];
+                return step ? Math.max(0, page + step) : 0;
+            }}""",
+            Output(context.id("page"), "data"),
+            Input(context.id("previous"), "n_clicks"),
+            Input(context.id("next"), "n_clicks"),
+            Input(context.id("sort"), "data"),
+            Input(context.id("search"), "value"),
+            *[Input(context.store(store), "data") for store in ("project", "analysis")],
+            State(context.id("page"), "data"),
+            prevent_initial_call=True,
+        )
+        callback.clientside(
+            """(clicks, wide) => {
+                const { no_update, callback_context } = window.dash_clientside;
+                const now = (callback_context.triggered_id || "").endsWith("widen") ? !wide : wide;
+                const text = now ? "Back to the map" : "All scores";
+                const look = now ? "overview wide" : "overview";
+                return [now === wide ? no_update : now, look, String(now), text];
+            }""",
+            Output(context.id("wide"), "data", allow_duplicate=True),
+            Output(context.id("root"), "className"),
+            Output(context.id("widen"), "aria-pressed"),
+            Output(context.id("widen"), "children"),
+            Input(context.id("widen"), "n_clicks"),
+            Input(context.id("wide"), "data"),
+            prevent_initial_call=True,
+        )
+
+    def _fill(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("rows"), "children"),
             Output(context.id("order"), "children"),
             Output(context.item("th", ALL), "aria-sort"),
-            *[Input(store, "data") for store in place],
+            Output(context.item("heading", ALL), "children"),
+            Output(context.item("th", ALL), "hidden"),
+            Output(context.id("pages"), "children"),
+            Output(context.id("pager"), "hidden"),
+            *[Input(context.store(store), "data") for store in ("project", "analysis", "clustering")],
             Input(context.id("sort"), "data"),
+            Input(context.id("page"), "data"),
+            Input(context.id("wide"), "data"),
+            Input(context.id("search"), "value"),
         )
-        def fill(project: str, analysis: str, order: dict[str, Any]) -> Any:
+        def fill(
+            project: str,
+            analysis: str,
+            clustering: str | None,
+            order: dict[str, Any],
+            page: int,
+            wide: bool,
+            search: str | None,
+        ) -> Any:
             sorting = [_aria(column, order) for column in COLUMNS]
+            texts, hidden = [column.text for column in COLUMNS], [column.wide for column in COLUMNS]
             if not project or not analysis:
-                return [], "", sorting
-            rows = ranked(read(context, project, analysis), order)
-            scale = max([row.suspicion or 0.0 for row in rows], default=0.0) or 1.0
-            return [_row(context, row, scale) for row in rows], _order_text(order, rows), sorting
+                return [], "", sorting, texts, hidden, "", True
+            opened = context.projects[project]
+            everything = list(with_accuracy(opened, analysis)) if wide else read(context, project, analysis)
+            scale = max([row.suspicion or 0.0 for row in everything], default=0.0) or 1.0
+            rows = ranked([row for row in everything if _fits(row, search)], order)
+            pages = -(-len(rows) // PER_PAGE)
+            page = min(int(page or 0), max(0, pages - 1))
+            shown = rows[page * PER_PAGE : (page + 1) * PER_PAGE]
+            kept = [_kept(column, everything, wide) for column in COLUMNS]
+            columns = [column for column, keep in zip(COLUMNS, kept, strict=True) if keep]
+            listed: list[Any] = [_row(context, opened, analysis, row, columns, scale) for row in shown]
+            if search and not rows:
+                listed = [html.Tr(html.Td(EMPTY.format(search), colSpan=len(columns), className="empty"))]
+            name = next((row.ranked_by for row in everything), "tau")
+            texts = [SCORES.get(name, name) if c.key == "suspicion" else c.text for c in COLUMNS]
+            text = _order_text(order, everything, len(rows))
+            return listed, text, sorting, texts, [not k for k in kept], f"{page + 1} of {pages}", pages < 2
 
+    def _go(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.store("category"), "data"),
             Output(context.store("clustering"), "data"),
             Output(context.store("selection"), "data"),
+            Output(context.id("wide"), "data", allow_duplicate=True),
             Input(context.item("row", ALL), "n_clicks"),
-            *[State(store, "data") for store in place],
+            *[State(context.store(store), "data") for store in ("project", "analysis")],
         )
         def go(clicks: list[int | None], project: str, analysis: str) -> Any:
             if not any(clicks) or not ctx.triggered_id:
-                return no_update, no_update, no_update
+                return (no_update,) * 4
             found = context.category(project, analysis, ctx.triggered_id["index"])
             row = read_row(found)
             if row.suspect is None or row.clustering is None:
-                return found.id, no_update, None
-            members = found.members(row.clustering, row.suspect[0])
-            return (
-                found.id,
-                row.clustering,
-                selection((project, analysis, found.id), members, cluster_name(row.suspect[0])),
-            )
+                return found.id, no_update, None, False
+            curation = context.projects[project].curation(found, row.clustering)
+            cluster = curation.into.get(row.suspect[0], row.suspect[0])
+            members = found.index[curation.ids(found.clusters(row.clustering)) == cluster]
+            chosen = selection((project, analysis, found.id), members, curation.name(cluster))
+            return found.id, row.clustering, chosen, False
 
         callback.clientside(
             """(category, rows, ids) => ids.map(({index}) => index === category ? "chosen" : "")""",
@@ -152,10 +291,28 @@ def _aria(column: Column, order: dict[str, Any]) -> str:
     return "none" if column.key != order["key"] else "descending" if order["descending"] else "ascending"
 
 
-def _order_text(order: dict[str, Any], rows: list[Row]) -> str:
+def _fits(row: Row, search: str | None) -> bool:
+    return not search or search.casefold() in row.name.casefold()
+
+
+def _kept(column: Column, rows: list[Row], wide: bool) -> bool:
+    """Return whether a column is shown: a narrow table has few, a wide one all in which something stands."""
+    if not column.wide:
+        return True
+    if column.key == "tau" and all(row.ranked_by == "tau" for row in rows):
+        return False
+    return wide and any(column.value(row) is not None for row in rows)
+
+
+def _order_text(order: dict[str, Any], rows: list[Row], found: int) -> str:
+    if found < len(rows):
+        return f"{found:,} of {len(rows):,}"
     if all(row.suspicion is None for row in rows):
-        return f"{len(rows):,} classes, not scored"
-    return "most suspicious first" if order == START else f"by {BY_KEY[order['key']].text.lower()}"
+        return f"{len(rows):,}, not scored"
+    if order == START:
+        return "by suspicion"
+    name = SCORES.get(rows[0].ranked_by, rows[0].ranked_by)
+    return f"by {name if order['key'] == 'suspicion' else BY_KEY[order['key']].text}".lower()
 
 
 def _heading(context: PanelContext, column: Column) -> html.Button:
@@ -164,37 +321,50 @@ def _heading(context: PanelContext, column: Column) -> html.Button:
     )
 
 
-def _row(context: PanelContext, row: Row, scale: float) -> html.Tr:
-    suspicion = NOTHING if row.suspicion is None else f"{row.suspicion:.2f}"
-    tau = NOTHING if row.tau is None else f"{row.tau:.2f}"
-    chance = "" if row.baseline is None else f"{row.baseline:.2f} by chance"
-    bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, row.suspicion or 0.0) / scale:.0f}%"})
-    cells = [
-        html.Td(html.Button(row.name, className="link", title=row.name), className="name"),
-        html.Td(
-            [html.Span(suspicion), html.Span(bar, className="track")],
-            className="number tau",
-            title=row.ranked_by,
-        ),
-        html.Td(tau, className="number", title=chance),
-        html.Td(f"{row.size:,}", className="number"),
-        html.Td(NOTHING if row.gap is None else str(row.gap), className="number"),
-        html.Td(_suspect_cell(row), className="suspect"),
-    ]
+def _row(
+    context: PanelContext, project: Project, analysis: str, row: Row, columns: list[Column], scale: float
+) -> html.Tr:
+    cells = [_cell(context, project, analysis, row, column, scale) for column in columns]
     return html.Tr(cells, id=context.item("row", row.category), n_clicks=0)
 
 
-def _suspect_cell(row: Row) -> Any:
-    if row.suspect is None:
+def _cell(
+    context: PanelContext, project: Project, analysis: str, row: Row, column: Column, scale: float
+) -> html.Td:
+    value = column.value(row)
+    if column.key == "name":
+        return html.Td(html.Button(row.name, className="link", title=row.name), className="name")
+    if column.key == "suspect":
+        return html.Td(_suspect_cell(context, project, analysis, row), className="suspect")
+    text = NOTHING if value is None else format(value, column.form).replace("-", "−")
+    if column.key != "suspicion":
+        return html.Td(text, className="number")
+    chance = "" if row.baseline is None else f"τ is {row.baseline:.2f} by chance"
+    bar = html.Span(className="bar", style={"width": f"{100 * max(0.0, value or 0.0) / scale:.0f}%"})
+    return html.Td([html.Span(text), html.Span(bar, className="track")], className="number tau", title=chance)
+
+
+def _suspect_cell(context: PanelContext, project: Project, analysis: str, row: Row) -> Any:
+    if row.suspect is None or row.clustering is None:
         return NOTHING
     cluster, size, purity = row.suspect
+    category = context.category(project.name, analysis, row.category)
+    curation = project.curation(category, row.clustering)
+    name, middle = curation.name(cluster), typical(category, row)
     parts = [f"{size:,} samples", *([f"{purity:.0%} predicted alike"] if purity is not None else [])]
+    picture = None
+    if middle is not None:
+        source = image_url(project.name, middle, "overlay")
+        picture = html.Img(src=source, alt=f"sample {middle} of {name}", className="suspect-picture")
+        picture.loading = "lazy"
     return html.Span(
         [
             html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)}),
-            f"{cluster} · {size:,}",
+            picture,
+            html.Span(f"{name.removeprefix('cluster ')} · {size:,}", className="suspect-name"),
         ],
-        title=f"{cluster_name(cluster)}: {', '.join(parts)} ({row.clustering})",
+        className="suspect-cell",
+        title=f"{name}: {', '.join(parts)} ({row.clustering})",
     )
 
 

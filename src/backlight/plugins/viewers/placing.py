@@ -57,6 +57,10 @@ class Front:
     def of(cls, category: Category) -> Front:
         """Read the front of the pipeline that a category was analysed by; else the usual one."""
         recorded = category.provenance
+        if recorded.get("space"):
+            raise RequestError(
+                f"the analysis compares relevance of layer {recorded['space']!r}, not of pictures"
+            )
         try:
             document = json.loads(str(recorded.get("pipeline", "null")))
         except ValueError as error:

@@ -2,75 +2,133 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backlight.core.errors import BacklightError
 from backlight.core.panel import PanelContext
-from backlight.core.project import Category
+from backlight.core.project import Analysis, Category, Project
+from backlight.core.table import read_table
+from backlight.plugins.viewers.summary import by_centre
+
+READABLE = 20_000_000
+"""Predictions, samples times classes, that are read to compare accuracies; of more it would take long."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One class in the table; None where the analysis recorded nothing.
 
-    suspicion: what classes are ranked by, higher first; ranked_by: the score that it is.
-    tau: how separable its clusters are; baseline: the same by chance. gap: clusters the eigengap suggests.
+    suspicion: what classes are ranked by, the score `ranked_by`. tau: how separable its clusters are;
+    baseline: the same by chance. gap: clusters the eigengap suggests. smallest: share of the smallest one.
     suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
+    border: share of the relevance that this cluster has on the border of pictures.
+    accuracy: how much more often than the rest of its class it is predicted right.
     """
 
     category: str
     name: str
     size: int
     suspicion: float | None = None
-    ranked_by: str = ""
+    ranked_by: str = "tau"
     tau: float | None = None
     baseline: float | None = None
+    contrast: float | None = None
     gap: int | None = None
     clusters: int | None = None
+    smallest: float | None = None
     clustering: str | None = None
     suspect: tuple[int, int, float | None] | None = None
+    border: float | None = None
+    accuracy: float | None = None
 
 
 def read(context: PanelContext, project: str, analysis: str) -> list[Row]:
     """Return a row for every class of an analysis; one that cannot be read is reported above."""
+    return list(_rows(context.projects[project].analysis(analysis)))
+
+
+@functools.lru_cache(maxsize=16)
+def _rows(analysis: Analysis) -> tuple[Row, ...]:
     rows = []
-    for category in context.projects[project].analysis(analysis).categories.values():
+    for category in analysis.categories.values():
         try:
             rows.append(read_row(category))
         except BacklightError:
             continue
-    return rows
+    return tuple(rows)
+
+
+@functools.lru_cache(maxsize=16)
+def with_accuracy(project: Project, analysis: str) -> tuple[Row, ...]:
+    """Return the rows with the accuracies of the suspicious clusters, as far as these are quickly read."""
+    rows = _rows(project.analysis(analysis))
+    if sum(row.size for row in rows) * max(1, len(project.labels)) > READABLE:
+        return rows
+    categories = project.analysis(analysis).categories
+    return tuple(replace(row, accuracy=_accuracy(project, categories[row.category], row)) for row in rows)
 
 
 def read_row(category: Category) -> Row:
     """Return what the analysis recorded about one class."""
     scores = {name: value for name, value in category.scores.items() if value.ndim == 0}
     recorded = category.score_attributes("tau") if "tau" in scores else {}
+    attributes = category.attributes
     return Row(
         category=category.id,
         name=category.name,
         size=len(category.index),
-        suspicion=category.suspicion[1] if category.suspicion else None,
-        ranked_by=category.suspicion[0] if category.suspicion else "",
+        suspicion=_finite(attributes.get("suspicion", scores.get("tau"))),
+        ranked_by=str(attributes.get("ranked_by", "tau")),
         tau=_finite(scores.get("tau")),
         baseline=_finite(recorded.get("baseline")),
+        contrast=_finite(scores.get("contrast")),
         gap=int(scores["eigengap"]) if "eigengap" in scores else None,
         clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
         **_suspect(category),
     )
 
 
+def typical(category: Category, row: Row) -> int | None:
+    """Return the sample in the middle of the suspicious cluster, or None."""
+    return _middle(category, row.clustering, row.suspect[0]) if row.suspect and row.clustering else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _middle(category: Category, clustering: str, cluster: int) -> int:
+    rows = np.flatnonzero(category.clusters(clustering) == cluster)
+    return int(category.index[by_centre(category, clustering, rows)[0]])
+
+
+def _accuracy(project: Project, category: Category, row: Row) -> float | None:
+    if row.suspect is None or row.clustering is None:
+        return None
+    correct = read_table(project, category.index).correct
+    inside = category.clusters(row.clustering) == row.suspect[0]
+    means = [_share(correct[mask & (correct >= 0)]) for mask in (inside, ~inside)]
+    return None if None in means else float(means[0] - means[1])  # type: ignore[operator]
+
+
+def _share(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
+
+
 def _suspect(category: Category) -> dict[str, Any]:
     if category.suspicious is None:
         return {}
     clustering, cluster = category.suspicious
-    size = len(category.members(clustering, cluster))
+    found = category.clusters(clustering)
+    counts = np.unique(found[found >= 0], return_counts=True)[1]
+    size = int((found == cluster).sum())
     return {
         "clustering": clustering,
         "suspect": (cluster, size, _of_cluster(category, "purity", cluster)) if size else None,
+        "smallest": float(counts.min() / len(found)) if len(counts) else None,
+        "border": _of_cluster(category, "border-share", cluster),
     }
 
 

@@ -10,7 +10,7 @@ import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.errors import RequestError
+from backlight.core.errors import FormatError, RequestError
 from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import (
@@ -25,9 +25,9 @@ from backlight.core.panel import (
     selected,
     selection,
 )
-from backlight.core.project import Category
+from backlight.core.project import Category, Project
 from backlight.core.sample import Sample, describe
-from backlight.plugins.viewers.arranging import ORDERS, Place, arranged
+from backlight.plugins.viewers.arranging import DOWN, ORDERS, Place, arranged, orders
 from backlight.plugins.viewers.summary import analysis_space
 
 PER_PAGE = 24
@@ -46,7 +46,18 @@ SCALING_WORDS = [
         strict=True,
     )
 ]
-HEADINGS = ("", "Index", "Label", "Predicted", "Confidence", "Cluster", "Tags", "File")
+HEADINGS = {
+    "index": "Index",
+    "label": "Label",
+    "prediction": "Predicted",
+    "confidence": "Confidence",
+    "cluster": "Cluster",
+    "tags": "Tags",
+    "file": "File",
+}
+"""What a column of the table is sorted by, and what it is called."""
+
+MOST_CHANNELS = 12
 EMPTY = "Select samples to see them here: drag on the map, or click a cluster or a class."
 
 
@@ -248,10 +259,11 @@ class Samples(Panel):
             Input(context.id("page"), "data"),
             Input(context.store("colour"), "data"),
             Input(context.id("view"), "value"),
-            State(context.store("clustering"), "data"),
+            Input(context.store("clustering"), "data"),
+            State(context.id("order"), "value"),
         )
         def show(
-            page: dict[str, Any] | None, colour: dict[str, str], view: str, clustering: str | None
+            page: dict[str, Any] | None, colour: dict[str, str], view: str, clustering: str | None, order: str
         ) -> Any:
             if not page:
                 return html.P(EMPTY, className="empty"), "grid"
@@ -260,7 +272,21 @@ class Samples(Panel):
             if view != "table":
                 return [_thumbnail(context, project.name, s, colour) for s in found], "grid"
             place = Place(project, context.category(*page["scope"]), clustering)
-            return _table(context, place, found, colour), "as-table"
+            return _table(context, place, found, colour, order), "as-table"
+
+        @callback(
+            Output(context.id("order"), "value"),
+            Output(context.id("order"), "options"),
+            Input(context.item("sort", ALL), "n_clicks"),
+            State(context.id("order"), "value"),
+            prevent_initial_call=True,
+        )
+        def sort(clicks: list[int | None], order: str) -> Any:
+            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+                return no_update, no_update
+            key = str(ctx.triggered_id["index"])
+            order = f"{key}{DOWN}" if order == key else key
+            return order, orders(order)
 
     def _show_sample(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
@@ -293,7 +319,8 @@ class Samples(Panel):
                 return no_update, no_update, no_update
             project = context.projects[page["project"]]
             found = describe(project, [sample])[0]
-            return True, found.label or f"Sample {sample}", _large_body(project.name, found, colour)
+            body = _large_body(project.name, found, colour, _channels(project, found, colour))
+            return True, found.label or f"Sample {sample}", body
 
 
 def similar(category: Category, clustering: str | None, sample: int) -> list[int]:
@@ -336,10 +363,16 @@ def _pictures(context: PanelContext) -> html.Details:
     )
 
 
-def _table(context: PanelContext, place: Place, samples: list[Sample], colour: dict[str, str]) -> html.Table:
-    headings = [
-        html.Th(text) for text in ("", "Index", "Label", "Predicted", "Confidence", "Cluster", "Tags", "File")
-    ]
+def _table(
+    context: PanelContext, place: Place, samples: list[Sample], colour: dict[str, str], order: str
+) -> html.Table:
+    headings = [html.Th(html.Span("Picture", className="visually-hidden"))]
+    for key, text in HEADINGS.items():
+        way = {key: "ascending", f"{key}{DOWN}": "descending"}.get(order, "none")
+        button = html.Button(
+            text, id=context.item("sort", key), className="heading", title=f"Sort by {text.lower()}"
+        )
+        headings.append(html.Th(button, scope="col", **{"aria-sort": way}))
     indices, curation = np.array([s.index for s in samples], dtype=np.int64), place.curation
     listed = zip(samples, place.clusters(indices), place.tags(indices), strict=True)
     rows = [
@@ -406,7 +439,41 @@ def _large(context: PanelContext) -> dbc.Modal:
     return dbc.Modal([header, body], id=context.id("large"), is_open=False, size="xl", centered=True)
 
 
-def _large_body(project: str, sample: Sample, colour: dict[str, str]) -> list[Any]:
+def _channels(project: Project, sample: Sample, colour: dict[str, str]) -> html.Details | None:
+    """Return the heatmap of every channel on one scale, and the share of the relevance that each has."""
+    try:
+        relevance = np.nan_to_num(project.attributions.relevance(sample.index))
+    except FormatError:
+        return None
+    if len(relevance) < 2:
+        return None
+    strength = np.abs(relevance).sum(axis=(1, 2), dtype=np.float64)
+    shares = strength / (strength.sum() or 1.0)
+    names = ("red", "green", "blue") if len(relevance) == 3 else range(len(relevance))
+    pictures = [
+        html.Figure(
+            [
+                html.Img(
+                    src=image_url(project.name, sample.index, "attribution", colour["cmap"], channel=k),
+                    alt=f"heatmap of channel {name}",
+                ),
+                html.Figcaption(f"{name} · {share:.0%} of |R|"),
+            ]
+        )
+        for k, (name, share) in enumerate(zip(names, shares.tolist(), strict=True))
+    ]
+    return html.Details(
+        [
+            html.Summary("Relevance of each channel"),
+            html.Div(pictures[:MOST_CHANNELS], className="pictures channels"),
+        ],
+        className="channel-view",
+    )
+
+
+def _large_body(
+    project: str, sample: Sample, colour: dict[str, str], channels: html.Details | None
+) -> list[Any]:
     cmap, scaling = colour["cmap"], colour["scaling"]
     pictures = [
         html.Figure(
@@ -434,6 +501,7 @@ def _large_body(project: str, sample: Sample, colour: dict[str, str]) -> list[An
             [html.Span("negative relevance"), bar, html.Span("positive relevance")],
             className="colour-bar wide",
         ),
+        channels,
         html.Dl(listed, className="sample-facts"),
     ]
 

@@ -83,13 +83,9 @@ def _summary(
     facts = read_table(project, members)
     guesses, counts = np.unique(facts.predicted[facts.predicted >= 0], return_counts=True)
     most = int(guesses[counts.argmax()]) if len(guesses) else None
-    by_centre = rows
-    if space is not None:
-        by_centre = rows[
-            np.argsort(np.linalg.norm(space[rows] - space[rows].mean(axis=0), axis=1), kind="stable")
-        ]
-    medoids = category.index[by_centre[:typical]]
-    outliers = category.index[by_centre[max(typical, len(rows) - 3) :][::-1]]
+    ordered = _by_centre(space, rows)
+    medoids = category.index[ordered[:typical]]
+    outliers = category.index[ordered[max(typical, len(rows) - 3) :][::-1]]
     return Summary(
         cluster,
         name,
@@ -104,6 +100,18 @@ def _summary(
         tuple(medoids.tolist()),
         tuple(outliers.tolist()),
     )
+
+
+def by_centre(category: Category, clustering: str, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return rows of a category by their distance from their centre, nearest first."""
+    return _by_centre(analysis_space(category, clustering), rows)
+
+
+def _by_centre(space: NDArray[np.float32] | None, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    if space is None:
+        return rows
+    distance = np.linalg.norm(space[rows] - space[rows].mean(axis=0), axis=1)
+    return rows[np.argsort(distance, kind="stable")]
 
 
 def mean_heatmap(project: Project, members: NDArray[np.int64]) -> NDArray[np.float64] | None:

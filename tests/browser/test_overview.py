@@ -1,0 +1,68 @@
+"""The table of classes: filter, pages, every score, thumbnails; in real Chromium."""
+
+import h5py
+import pytest
+
+from backlight.core.project import ANALYSIS_FILE
+from synthetic_run import MARKED, write_run
+
+pytestmark = pytest.mark.browser
+
+
+def shown(page):
+    return page.texts("#overview--rows .name")
+
+
+def test_names_filter_the_rows(page):
+    page.one("#overview--search").send_keys("D")
+    page.wait(lambda: shown(page) == ["dog"])
+    assert page.texts("#overview--order") == ["1 of 3"]
+    page.one("#overview--search").send_keys("<i>")
+    page.wait(lambda: "No class has “D<i>” in its name." in page.one("#overview--rows").text)
+    assert page.errors() == []
+
+
+def test_every_score_takes_the_place_of_the_map_until_a_class_is_chosen(page):
+    headings = page.texts(".ranking th:not([hidden])")
+    assert headings == ["Class", "τ", "Samples", "Gap", "Suspicious"]
+    page.click("#overview--widen")
+    page.wait(lambda: len(page.texts(".ranking th:not([hidden])")) == 8)
+    assert not page.one(".panel-embedding").is_displayed()
+    assert {"Chance", "Smallest", "Accuracy"} < set(page.texts(".ranking th:not([hidden])"))
+    assert page.driver.execute_script(
+        "const t = document.querySelector('.overview .scroll'); return t.scrollWidth <= t.clientWidth"
+    )
+    page.click('.ranking button[title^="Share of the smallest"]')
+    page.wait(lambda: page.texts("#overview--order") == ["by smallest"])
+    page.click("#overview--rows .link", shown(page).index("dog"))
+    page.wait(lambda: page.one(".panel-embedding").is_displayed())
+    page.wait(lambda: len(page.explorer.indices) == MARKED)
+    page.wait(lambda: page.drawn())
+    assert page.errors() == []
+
+
+def test_the_suspicious_cluster_has_a_picture(page):
+    page.wait(lambda: page.sources(".suspect-picture"))
+    assert page.sources(".suspect-picture")[0].startswith("/image/pets/")
+    assert page.pixels(".suspect-picture") != [0, 0, 0]
+
+
+def test_many_classes_come_in_pages(served, tmp_path):
+    path = write_run(tmp_path / "run")
+    with h5py.File(path.parent / ANALYSIS_FILE, "r+") as file:
+        for k in range(120):
+            file.copy("00000000", f"group {k:03d}")
+            file[f"group {k:03d}/score/tau"][()] = k / 1000
+    page = served(path)
+    page.drawn()
+    page.wait(lambda: len(shown(page)) == 50)
+    assert page.texts("#overview--pages") == ["1 of 3"]
+    page.click("#overview--next")
+    page.wait(lambda: page.texts("#overview--pages") == ["2 of 3"])
+    page.wait(lambda: shown(page)[0] == "group 072")
+    page.click(".ranking th:first-child button")
+    page.wait(lambda: page.texts("#overview--pages") == ["1 of 3"])
+    page.one("#overview--search").send_keys("11")
+    page.wait(lambda: len(shown(page)) == 11)
+    assert not page.one("#overview--pager").is_displayed()
+    assert page.errors() == []
