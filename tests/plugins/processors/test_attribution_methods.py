@@ -266,6 +266,22 @@ class TestMistakes:
         ):
             Explainer(small(), method="pool")
 
+    @pytest.mark.parametrize("batch_size", [7, 1000])
+    def test_layers_of_integrated_gradients_are_complete(self, batch_size):
+        """Every layer that all paths go through has the output's rise from the baseline, as the input has."""
+        model, x = small(), images(2)
+        names = ["conv", "norm", "drop", "head"]
+        options = {"method": "integrated-gradients", "steps": 150, "batch_size": batch_size}
+        found = attribute(model, x, [0, 3], layers=names, **options)
+        with torch.no_grad():
+            rise = (model(x) - model(torch.zeros_like(x)))[:, [0, 3]]
+        for name in names:
+            share = found.layers[name]
+            assert share.shape[:2] == (2, 2)
+            torch.testing.assert_close(share.flatten(2).sum(2), rise, rtol=2e-3, atol=2e-3)
+        one_way = torch.nn.functional.one_hot(torch.tensor([0, 3]), 5) * (model(x) - model(0 * x))[:, None]
+        torch.testing.assert_close(found.layers["head"], one_way.detach(), rtol=1e-9, atol=1e-12)
+
     def test_layers_of_smooth_grad_are_means(self):
         model, x = small(), images(2)
         found = attribute(model, x, 1, method="smooth-grad", noise=0.0, layers=["block"], composite="epsilon")
