@@ -1,8 +1,8 @@
-"""The only file that talks to autograd: intercepts operations, applies rules, leaves no trace.
+"""Intercepts operations, applies rules, leaves no trace.
 
 During the explained forward pass a TorchFunctionMode sees every call. One that a composite covers is computed
-as the model would, then becomes an autograd node whose backward is the rule; the rest keeps its own gradient.
-The user's model is never written to, so there is nothing to restore but its train flags.
+as the model would, then becomes a node of autograd's graph whose backward is the rule (core.node); the rest
+keeps its own gradient. The user's model is never written to: there is nothing to restore but its train flags.
 """
 
 from __future__ import annotations
