@@ -85,7 +85,8 @@ def test_findings_are_complete_and_sorted(finished):
     order = [row.suspicion for row in done.findings]
     assert order == sorted(order, reverse=True)
     for row in done.findings:
-        assert (row.ranked_by, row.suspicion) == ("homophily", row.homophily)
+        assert row.ranked_by == "suspicion"
+        assert row.suspicion == pytest.approx(row.contrast * row.homophily)
         assert row.size > 30
         assert row.clusters == 2
         assert 0 < row.baseline < row.tau
@@ -119,8 +120,8 @@ def test_layout_of_the_file(finished):
             assert group["score/tau"].attrs["clustering"] == "strategies"
             assert group["score/tau"].attrs["cluster_count"] == 2
             assert group["score/eigengap"].dtype.kind == "i"
-            assert group.attrs["ranked_by"] == "homophily"
-            assert group.attrs["suspicion"] == group["score/homophily"][()]
+            assert group.attrs["ranked_by"] == "suspicion"
+            assert group.attrs["suspicion"] == group["score/suspicion"][()]
             for name in (
                 "cluster-tau",
                 "cluster-homophily",
@@ -386,8 +387,8 @@ def test_a_truncated_earlier_analysis_is_replaced(run):
     assert [row.name for row in done.findings] == ["dog"]
 
 
-def test_a_pipeline_without_homophily_ranks_by_tau(run):
-    steps = tuple(step for step in QUICK.steps if step.name != "homophily")
+def test_a_pipeline_without_suspicion_ranks_by_tau(run):
+    steps = tuple(step for step in QUICK.steps if step.name != "suspicion")
     done = analyze(run, Pipeline("older", steps))
     assert all(row.ranked_by == "tau" and row.suspicion == row.tau for row in done.findings)
     with h5py.File(done.path, "a") as file:

@@ -21,7 +21,7 @@ from backlight.core.pipeline import Pipeline, Results, Step
 
 Array = NDArray[Any]
 
-RANKING = ("homophily", "tau")
+RANKING = ("suspicion", "tau")
 """Scores that categories are ranked by, the first that an analysis has; `ranked_by` says which."""
 
 _ALIGNED = "cluster"  # the output of a score step that says which cluster each value of its arrays belongs to

@@ -35,7 +35,8 @@ class Processor(ABC):
     for every name in `yields` and must not change its inputs.
 
     A step of stage score yields numbers, and arrays with one value per cluster beside an output `cluster`
-    that holds the labels; a `suspicious_cluster` among its outputs is the label to look at first.
+    that holds the labels; a `suspicious_cluster` among its outputs is the label to look at first, and classes
+    are ranked by a number called `suspicion`, higher first.
     """
 
     stage: ClassVar[Stage]

@@ -36,3 +36,11 @@ def test_a_sweep_is_analysed_and_the_cache_told_and_cleared(tmp_path):
     ran("cache", "clear", tmp_path / "run")
     assert ran("cache", "info", tmp_path / "run").output.startswith("0 results")
     assert ran("cache", "info", tmp_path).exit_code == 2
+
+
+def test_show_draws_a_picture(tmp_path):
+    shown = ran("pipeline", "show", "spray", "--out", tmp_path / "spray.svg")
+    assert shown.exit_code == 0
+    assert (tmp_path / "spray.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert ran("pipeline", "show", "spray", "--out", tmp_path / "spray.png").exit_code == 2
+    assert not (tmp_path / "spray.png").exists()

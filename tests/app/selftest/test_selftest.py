@@ -141,7 +141,7 @@ def test_the_command_tells_whether_the_pipeline_would_have_found_a_box(folder, t
     assert "pipeline" in output or "nothing to find" in output
     rows = list(csv.DictReader((tmp_path / "out" / "selftest.csv").read_text().splitlines()))
     assert [row["network"] for row in rows] == ["clean", "poisoned"]
-    written = {"selftest.csv", "accuracy.svg", "homophily.svg", "tau.svg"}
+    written = {"selftest.csv", "accuracy.svg", "suspicion.svg", "tau.svg"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == written
 
 

@@ -28,7 +28,7 @@ def test_results_have_names():
     results = run(maps(60, 20)[0], prediction=np.zeros(60, int))
     assert set(results.embedding) == {"spectral", "tsne"}
     assert set(results.cluster) == {"strategies", "kmeans", "hdbscan"}
-    assert set(results.score) == {"eigengap", "tau", "contrast", "homophily", "composition"}
+    assert set(results.score) == {"eigengap", "tau", "contrast", "homophily", "suspicion", "composition"}
     assert results.embedding["spectral"].shape == (60, 32)
     assert results.embedding["tsne"].shape == (60, 2)
     assert results["composition"]["purity"].tolist() == [1.0, 1.0]

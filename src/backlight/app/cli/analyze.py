@@ -142,6 +142,7 @@ def print_ranking(done: Analysed) -> None:
     table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
     for heading in (
         "samples",
+        "suspicion",
         "homophily",
         "tau",
         "by chance",
@@ -153,7 +154,9 @@ def print_ranking(done: Analysed) -> None:
     ):
         table.add_column(heading, justify="right")
     for rank, row in enumerate(done.findings, start=1):
-        scores = (_number(value) for value in (row.homophily, row.tau, row.baseline, row.contrast))
+        scores = (
+            _number(value) for value in (row.suspicion, row.homophily, row.tau, row.baseline, row.contrast)
+        )
         counts = (_count(value) for value in (row.eigengap, row.suspicious_cluster, row.suspicious_size))
         purity = "-" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
         table.add_row(
@@ -169,7 +172,7 @@ def print_ranking(done: Analysed) -> None:
 
 
 def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
+    return f"{value:.2f}" if math.isfinite(value) else "-"
 
 
 def _count(value: int) -> str:

@@ -205,7 +205,7 @@ def _write(out: Path, done: list[Trial]) -> list[Path]:
         "accuracy.svg": scatter(first, "inverse", "Accuracy under inverse poisoning"),
     }
     for name, trials in by_pipeline.items():
-        for score in ("homophily", "tau"):
+        for score in ("suspicion", "tau"):
             file = f"{score}.svg" if len(by_pipeline) == 1 else f"{score}-{name.replace('/', '-')}.svg"
             files[file] = scatter(trials, score, f"{score} of the victim class ({name})")
     out.mkdir(parents=True, exist_ok=True)

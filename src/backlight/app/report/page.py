@@ -74,6 +74,7 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
     heads = (
         "class",
         "samples",
+        "suspicion",
         "homophily",
         "tau",
         "by chance",
@@ -91,6 +92,7 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
         gap = "–" if row.eigengap < 0 else str(row.eigengap)
         figures = [
             row.size,
+            _figure(row.suspicion),
             _figure(row.homophily),
             _figure(row.tau),
             _figure(row.baseline),
@@ -103,10 +105,11 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
     head = "".join(f"<th>{name}</th>" for name in heads)
     ranked_by = next((row.ranked_by for row in findings if row.ranked_by), "name")
     note = (
-        f"<p>Ranked by {escape(ranked_by)}. Homophily says how far the suspicious cluster and the rest keep "
-        "to themselves among nearest neighbours (0 by chance, 1 entirely); tau how far apart they lie, next "
-        "to its value for labels dealt out by chance; contrast what the suspicious cluster shows and the "
-        "rest does not, in standard deviations. They rank, they prove nothing: look at the cards.</p>"
+        f"<p>Ranked by {escape(ranked_by)}. Suspicion is contrast times homophily: contrast is what the "
+        "suspicious cluster shows and the rest does not, in standard deviations, homophily how far both keep "
+        "to themselves among nearest neighbours (0 by chance, 1 entirely). tau says how far apart they lie, "
+        "next to its value for labels dealt out by chance. Scores rank, they prove nothing: look at the "
+        "cards.</p>"
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{note}"
 
@@ -117,7 +120,12 @@ def _section(project: Project, category: Category, row: Finding, samples: int, c
     left_out = (
         f" {row.left_out} samples were left out: their relevance is not finite." if row.left_out else ""
     )
-    scores = {"homophily": row.homophily, "tau": row.tau, "contrast": row.contrast}
+    scores = {
+        "suspicion": row.suspicion,
+        "homophily": row.homophily,
+        "tau": row.tau,
+        "contrast": row.contrast,
+    }
     figures = ", ".join([f"{row.size} samples", *(f"{name} {_figure(x)}" for name, x in scores.items())])
     by = f" Clusters by {escape(clustering)}." if clustering else ""
     return "\n".join(
@@ -210,4 +218,4 @@ def _json(text: Any) -> Any:
 
 
 def _figure(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+    return f"{value:.2f}" if math.isfinite(value) else "–"

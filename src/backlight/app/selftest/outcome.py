@@ -12,7 +12,18 @@ import numpy as np
 
 from backlight.app.selftest.trial import LEARNT, Seen, Trial
 
-MEASURES = ("accuracy", "inverse", "homophily", "tau", "contrast", "found", "f1", "suspicious_f1", "knn")
+MEASURES = (
+    "accuracy",
+    "inverse",
+    "suspicion",
+    "homophily",
+    "tau",
+    "contrast",
+    "found",
+    "f1",
+    "suspicious_f1",
+    "knn",
+)
 
 _SIZE, _MARGIN, _COLOURS = 360, 52, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
 
@@ -20,7 +31,7 @@ _SIZE, _MARGIN, _COLOURS = 360, 52, ("#0072b2", "#d55e00", "#009e73", "#cc79a7",
 class Verdict(NamedTuple):
     """Means over the trials whose network learnt the artefact, and the largest `found` of all controls.
 
-    ranked, by_tau, by_contrast: share of the poisoned networks that learnt whose homophily, tau or contrast
+    ranked, by_tau, by_contrast: share of the poisoned networks that learnt whose suspicion, tau or contrast
     is above that of every clean network.
     """
 
@@ -58,7 +69,7 @@ def verdict(trials: Sequence[Trial]) -> Verdict:
         f1=mean([t.poisoned.f1 for t in learnt]),
         suspicious_f1=mean([t.poisoned.suspicious_f1 for t in learnt]),
         control_found=max((t.clean.found for t in trials), default=float("nan")),
-        ranked=above("homophily"),
+        ranked=above("suspicion"),
         by_tau=above("tau"),
         by_contrast=above("contrast"),
     )
@@ -76,7 +87,7 @@ def sentence(summary: Verdict) -> str:
         f"This pipeline {word} the artefact: {summary.learnt} of {summary.trials} networks learnt it, mean "
         f"found {summary.found:.2f}, F1 {summary.f1:.2f}; "
         f"found on controls at most {summary.control_found:.2f}. Above every clean network rank "
-        f"{summary.ranked:.0%} of them by homophily, {summary.by_tau:.0%} by tau, "
+        f"{summary.ranked:.0%} of them by suspicion, {summary.by_tau:.0%} by tau, "
         f"{summary.by_contrast:.0%} by contrast."
     )
 

@@ -56,12 +56,13 @@ class Seen:
     """What the pipeline makes of one network's maps (see measures.py).
 
     accuracy, inverse: of the network on test pictures, without and with the artefact on the other class.
-    homophily, tau, contrast: the class's scores. f1: of the best cluster; suspicious_f1: of the one
-    pointed at.
+    suspicion, homophily, tau, contrast: the class's scores. f1: of the best cluster; suspicious_f1: of the
+    one pointed at.
     """
 
     accuracy: float
     inverse: float
+    suspicion: float
     homophily: float
     tau: float
     contrast: float
@@ -156,6 +157,7 @@ def judge(results: Results, planted: NDArray[np.bool_]) -> Mapping[str, float]:
     labels, suspicious = _scored(results)
     pointed = labels == suspicious if suspicious >= 0 else np.zeros(len(planted), dtype=bool)
     return {
+        "suspicion": _number(results, "suspicion"),
         "homophily": _number(results, "homophily"),
         "tau": _number(results, "tau"),
         "contrast": _number(results, "contrast"),

@@ -26,6 +26,7 @@ from backlight.plugins.processors.signs import Absolute
 from backlight.plugins.processors.similarity import SsimKnn
 from backlight.plugins.processors.spectral import Spectral
 from backlight.plugins.processors.strategies import Strategies
+from backlight.plugins.processors.suspicion import Suspicion
 from backlight.plugins.processors.tsne import TSne
 
 
@@ -139,6 +140,7 @@ def _analysis(eigenvalues: int, perplexity: float, picture: bool) -> tuple[Step,
         Step("tau", Tau(), scored),
         Step("contrast", Contrast(), scored),
         Step("homophily", Homophily(), scored),
+        Step("suspicion", Suspicion()),
         Step("composition", Composition(), scored),
     )
 
