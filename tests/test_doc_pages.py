@@ -123,3 +123,21 @@ def test_the_python_of_a_page_runs(page, capsys):
         elif language == "toml":
             backlight.composite(tomllib.loads(text))
     assert blocks
+
+
+def test_the_snippets_on_testing_run(install):
+    """The page's test, of a distribution that is there, and its specimens."""
+    install("good")
+    page = (ROOT / "docs/authors/testing.md").read_text(encoding="utf-8")
+    test, specimens = (text for language, _, text in docs_blocks.BLOCK.findall(page) if language == "python")
+    session = {}
+    exec(compile(test.replace("my-backlight-plugin", "backlight-good"), "testing.md", "exec"), session)
+    (marked,) = session["test_conformance"].pytestmark
+    assert {str(case).partition("-")[0] for case in marked.args[1]} >= {
+        "rule",
+        "canonizer",
+        "processor",
+        "panel",
+    }
+    exec(compile(specimens, "testing.md", "exec"), session)
+    assert session["SPECIMENS"]["rule", "my-rule"].excused
