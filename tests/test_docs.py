@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+import docs_blocks
 from backlight.app.cli import main
 from backlight.core.registry import Registry, registry
 from backlight.testing import check_registry_entry, suite
@@ -56,16 +57,16 @@ def test_every_citation_has_an_entry_in_the_bibliography(entry):
     assert not cite or cite in keys
 
 
-def shown(text):
+def shown(page):
     """Yield (verb, rest) of every command in a page's text and console blocks."""
-    yield from re.findall(r"`backlight ([a-z]+)([^`]*)`", text)
-    for block in re.findall(r"^```console\n(.*?)^```$", text.replace("\\\n", " "), re.M | re.S):
-        yield from re.findall(r"^\$ backlight ([a-z]+)(.*)$", block, re.M)
+    yield from re.findall(r"`backlight ([a-z]+)([^`]*)`", page.read_text(encoding="utf-8"))
+    for line, _ in docs_blocks.commands(page):
+        yield from re.findall(r"^backlight ([a-z]+)(.*)", line.replace("\\\n", " "))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_every_command_and_option_that_a_page_shows_exists(page):
-    for verb, rest in shown(page.read_text(encoding="utf-8")):
+    for verb, rest in shown(page):
         command = main.get_command(click.Context(main), verb)
         assert command is not None, verb
         context = click.Context(command)

@@ -1,8 +1,12 @@
 """Grids: every picture where it belongs, pixel by pixel, and requests that don't add up."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import backlight
@@ -104,6 +108,24 @@ def test_it_is_public_and_takes_what_attribute_gives():
     assert isinstance(image, Image.Image)
     assert image.size == (GAP + 3 * (64 + GAP), GAP + 2 * (64 + GAP))
     assert (np.asarray(image)[GAP, GAP] == (inputs[0, :, 0, 0].numpy() * 255).round()).all()
+
+
+def test_the_guide_draws_what_it_says():
+    page = (Path(__file__).parents[2] / "docs/guide/heatmap.md").read_text(encoding="utf-8")
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    figure = Figure()
+    names = {"model": model, "inputs": pictures, "pictures": pictures, "plt": figure.subplots()}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S):
+        exec(block, names)
+    relevance = names["found"].relevance[0, 0]
+    assert (np.asarray(names["image"]) == np.asarray(backlight.heatmap(relevance))).all()
+    assert names["grid"].width == GAP + 3 * (224 + GAP)
+    (shown,) = figure.axes[0].images
+    expected = np.asarray(names["image"].convert("RGB")).astype(int)
+    found = shown.to_rgba(shown.get_array(), bytes=True)[..., :3].astype(int)
+    # matplotlib's scale is in float32: a value next to the edge of a colour may fall on its other side.
+    assert (np.abs(found - expected) <= 3).all()
 
 
 @pytest.mark.parametrize(
