@@ -526,6 +526,13 @@ class TestBadInput:
         ):
             attribute(Cut(), torch.rand(2, 4, dtype=torch.float64), 0, composite=preset)
 
+    def test_a_lazy_model_that_never_ran(self):
+        model = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.Linear(4, 2))
+        with pytest.raises(EngineError, match=r"0\.weight of the model has no shape yet; run the model once"):
+            attribute(model, torch.rand(2, 3), 0, composite="epsilon")
+        model(torch.rand(2, 3))
+        assert attribute(model, torch.rand(2, 3), 0, composite="epsilon").relevance.any()
+
     def test_not_a_model(self):
         with pytest.raises(Exception, match=r"model is function, expected a torch\.nn\.Module"):
             attribute(lambda x: x, images(), 0, composite="epsilon")

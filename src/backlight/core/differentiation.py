@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
@@ -75,7 +76,7 @@ class Differentiator:
         the slope of the explained value rather than from the value; by default as the composite says.
         """
         if self.plan is not None:
-            self.plan.derived.notice((*self.model.parameters(), *self.model.buffers()))
+            self.plan.derived.notice(_shaped(self.model))
         passed = self._run(inputs, target, (*self.layers, *layers), unit, self.plan, self.audit)
         self.first = self.first or passed.explained
         self.last = passed
@@ -276,6 +277,17 @@ def _pull(
         total = torch.stack(shares).sum(0) if shares else torch.zeros_like(tensor)
         parts.append(total if run.attached else total.detach())
     return parts
+
+
+def _shaped(model: nn.Module) -> list[Tensor]:
+    """Return parameters and buffers; EngineError if a lazy module does not know its shape yet."""
+    named = [*model.named_parameters(), *model.named_buffers()]
+    for name, tensor in named:
+        if isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
+            raise EngineError(
+                f"{name} of the model has no shape yet; run the model once before explaining it"
+            )
+    return [tensor for _, tensor in named]
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -420,7 +420,9 @@ class Interceptor(TorchFunctionMode):
         if merged.complete:
             self._record_site(site, "merged", merged.canonizer)
         else:
-            self._record_site(site, "rule" if merged.own else "gradient", repr(merged.own or ""))
+            parts = f"merged in {len(merged.sources)} of {len(merged.op.inputs)} parts"
+            told = f"{merged.own!r}, {parts}" if merged.own else parts
+            self._record_site(site, "rule" if merged.own else "gradient", told)
         op, rule = merged.op, merged.rule
         made = [merged.output]
         merged.output = op.output  # not the result itself, which would keep itself alive

@@ -183,6 +183,8 @@ def test_norm_after_concatenation_is_merged_into_every_layer_before_it(rule, nes
     found = explain(model, x, by=rule)
     found.assert_faithful()
     assert found.uncovered == []
+    (told,) = [c.rule for c in found.covered if c.site.kind == "batch-norm"]
+    assert told.endswith("merged in 2 of 3 parts")
     expected = explain(model.apart, x, by=rule)
     torch.testing.assert_close(found.output, expected.output)
     torch.testing.assert_close(found.relevance[0], expected.relevance[0])
