@@ -100,6 +100,19 @@ def test_names_and_captions_take_room_beside_the_pictures_only(layout):
     assert (edge == 255).all()  # nothing is cut off
 
 
+def test_single_explanations_stand_in_lines_of_five():
+    relevance = rng.normal(size=(7, 3, SIDE, SIDE))
+    image = heatmap_grid(relevance, layout="heatmap", side=SIDE)
+    assert image.size == (GAP + 5 * (SIDE + GAP), GAP + 2 * (SIDE + GAP))
+    for number, values in enumerate(relevance):
+        assert (cell(image, number // 5, number % 5) == rgb_heatmap(values)).all()
+    named = heatmap_grid(
+        relevance, layout="heatmap", side=SIDE, rows=list("abcdefg"), captions=[["x"]] * 7, columns=["way"]
+    )
+    assert named.width == image.width  # names stand below
+    assert named.height > image.height
+
+
 def test_it_is_public_and_takes_what_attribute_gives():
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
     inputs = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -19,6 +19,7 @@ LAYOUTS = ("beside", "overlay", "heatmap")
 """What is shown of a sample: the picture beside its heatmaps, heatmaps over the picture, heatmaps alone."""
 
 _GAP = 8
+_ACROSS = 5
 _LARGEST = 1 << 27
 """Pixels of all pictures of a grid together; 400 MB of memory."""
 
@@ -50,6 +51,7 @@ def heatmap_grid(
     relevance: (N, C, H, W), (N, K, C, H, W), or N sequences of K maps, of any size.
     pictures: N inputs as uint8 or as floats in [0, 1], in any layout of channels; needed but for "heatmap".
     rows: N names; below the picture if it is shown, else on the left. columns: K names.
+    One explanation each, without the pictures beside, stands in lines of five, named below.
     captions: N sequences of K texts. layout: one of `LAYOUTS`. cmap, scaling, level: as for `heatmap`;
     "shared" scales all maps by the strongest. side: of the square that each picture is fitted into, pixels.
     Raises RequestError where the numbers of maps, pictures and names differ.
@@ -76,6 +78,8 @@ def heatmap_grid(
         tiles.append([Tile(inputs[number], names[number]), *found] if layout == "beside" else found)
     if layout == "beside":
         names, columns = [], ["", *columns] if columns else []
+    elif width == 1:
+        tiles, names = _flowing([row[0] for row in tiles], names), []
     return grid(tiles, rows=names, columns=columns, side=side)
 
 
@@ -129,6 +133,15 @@ def _strip(row: Sequence[Tile], side: int, letters: Lettering) -> Image.Image:
         strip.paste(picture, (left + (side - picture.width) // 2, (height - picture.height) // 2))
         letters.write(draw, lines, left, height + _GAP // 2, side)
     return strip
+
+
+def _flowing(tiles: Sequence[Tile], names: Sequence[str]) -> list[list[Tile]]:
+    """Return single pictures in lines of `_ACROSS`, each with its name in the caption."""
+    named = [
+        Tile(tile.picture, ": ".join(filter(None, (name, tile.caption))))
+        for tile, name in zip(tiles, names, strict=True)
+    ]
+    return [named[start : start + _ACROSS] for start in range(0, len(named), _ACROSS)]
 
 
 def _is_many(row: Any) -> bool:
