@@ -181,6 +181,9 @@ def _clustering(
     written: dict[str, tuple[Any, Mapping[str, Any]]] = {f"cluster/{step.name}": (labels, attributes)}
     if "probabilities" in outputs:
         written[f"membership/{step.name}"] = (np.asarray(outputs["probabilities"], dtype=np.float32), {})
+    if "tree" in outputs:
+        leaves = {"leaves": np.asarray(outputs["leaves"])}
+        written[f"tree/{step.name}"] = (np.asarray(outputs["tree"], dtype=np.float64), leaves)
     return written
 
 

@@ -349,6 +349,14 @@ class Category:
         self.clusters(name)
         return dict(self._group["cluster"][name].attrs)
 
+    def tree(self, clustering: str) -> tuple[Array, Array] | None:
+        """Return how l parts merge, (l - 1, 4) as scipy's linkage, and their sizes and clusters, (l, 2).
+
+        None for a clustering that is no tree.
+        """
+        item = self._group.get("tree", {}).get(clustering)
+        return None if item is None else (np.asarray(item), np.asarray(item.attrs["leaves"]))
+
     @property
     def attributes(self) -> dict[str, Any]:
         """What was recorded about the whole category (suspicious_cluster, suspicious_clustering, …)."""

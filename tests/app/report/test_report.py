@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from backlight.app.report.cards import cards
 from backlight.app.report.pictures import bars, data_uri, scatter
 from backlight.core.analysis import analyze
 from backlight.core.heatmap import channel_sum
+from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.project import open_project
+from backlight.plugins.processors.clusterings import Agglomerative
 from synthetic_run import CLASSES, MARKED_CLASS, write_run
 
 
@@ -118,3 +121,24 @@ def test_a_project_without_an_analysis_is_refused(tmp_path):
     result = CliRunner().invoke(main, ["report", str(tmp_path / "run"), "-o", str(tmp_path / "r.html")])
     assert result.exit_code == 2 and "backlight analyze" in result.output
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_dendrogram_is_drawn_and_written(tmp_path):
+    root = write_run(tmp_path / "run").parent
+    chain = pipeline("spray", picture=False)
+    steps = (*chain.steps, Step("agglomerative", Agglomerative(3)))
+    analyze(root, Pipeline("trees", steps), classes=[CLASSES[MARKED_CLASS]], workers=1)
+    out, plots = tmp_path / "report.html", tmp_path / "plots"
+    options = ["--analysis", "trees", "-o", str(out), "--plots", str(plots)]
+    result = CliRunner().invoke(main, ["report", str(root), *options])
+    assert result.exit_code == 0, result.output
+    assert "last merges of agglomerative" in out.read_text(encoding="utf-8")
+    with open_project(root) as project:
+        category = next(iter(project.analysis("trees").categories.values()))
+        tree, leaves = category.tree("agglomerative")
+        assert category.tree("kmeans") is None
+    drawn = [path for path in plots.iterdir() if "agglomerative" in path.name]
+    assert len(drawn) == 1
+    svg = ET.fromstring(drawn[0].read_text(encoding="utf-8"))
+    assert len(svg.findall("{*}polyline")) == len(tree)
+    assert len(svg.findall("{*}rect")) == len(leaves)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.cluster import hierarchy
 from scipy.spatial.distance import cdist
 from sklearn import cluster, decomposition, metrics
 
@@ -194,6 +195,24 @@ def test_manifolds_give_coordinates_of_any_size(kind):
 def test_clusterings_equal_the_librarys(step, library):
     points = BLOBS[:, :3] / np.linalg.norm(BLOBS[:, :3], axis=1, keepdims=True)
     assert same(step(embedding=points)["labels"], library.fit_predict(points))
+
+
+@pytest.mark.parametrize("linkage", ["ward", "average", "complete"])
+@pytest.mark.parametrize("n", [2, 9, 80])
+def test_the_end_of_the_tree_is_scipys(linkage, n):
+    points = np.abs(np.random.default_rng(n).normal(size=(n, 3)))
+    found = Agglomerative(2, linkage)(embedding=points)
+    units = points[:, :2] / np.linalg.norm(points[:, :2], axis=1, keepdims=True)
+    whole = hierarchy.linkage(units, linkage)
+    parts = min(32, n)
+    assert np.allclose(found["tree"][:, 2:], whole[n - parts :, 2:])
+    assert found["leaves"][:, 0].sum() == n
+    expected = hierarchy.fcluster(whole, parts, "maxclust")
+    assert sorted(found["leaves"][:, 0]) == sorted(np.bincount(expected)[1:])
+    for step, (a, b) in enumerate(found["tree"][:, :2].astype(int)):
+        assert max(a, b) < parts + step  # a merge takes what there is already
+    for label in (0, 1):
+        assert found["leaves"][found["leaves"][:, 1] == label, 0].sum() == (found["labels"] == label).sum()
 
 
 @pytest.mark.parametrize("step", [Agglomerative(3), Mixture(3), Discretisation(3), Dbscan(0.5, dimensions=3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backlight.app.report.cards import Card, Shown, cards
-from backlight.app.report.pictures import bars, colour, data_uri, scatter
+from backlight.app.report.pictures import bars, colour, data_uri, dendrogram, scatter
 from backlight.core.analysis import ranking
 from backlight.core.analysis_file import Finding
 from backlight.core.errors import RequestError
@@ -38,13 +39,7 @@ def page(
     method: which analysis; None takes the first. classes: so many of the most suspicious have a section.
     samples: shown of each cluster. Raises RequestError for a project without analyses.
     """
-    if not project.analyses:
-        raise RequestError(
-            f"project {project.name!r} has no analysis to report; run `backlight analyze` first"
-        )
-    analysis = project.analysis(method or next(iter(project.analyses)))
-    findings = [row for path in analysis.paths for row in ranking(path, project.labels)]
-    findings.sort(key=lambda row: (-row.suspicion, row.category))
+    analysis, findings = _findings(project, method)
     sections = [
         _section(project, analysis.category(row.category), row, samples, cmap) for row in findings[:classes]
     ]
@@ -68,6 +63,34 @@ def page(
             "",
         ]
     )
+
+
+def figures(project: Project, method: str | None = None, *, classes: int = 10) -> dict[str, str]:
+    """Return the plots of the most suspicious classes as SVG, by file name. Arguments as for `page`."""
+    analysis, findings = _findings(project, method)
+    found: dict[str, str] = {}
+    for row in findings[:classes]:
+        category = analysis.category(row.category)
+        for svg, caption in plots(category, _shown(category), row.eigengap):
+            name = re.sub(r"[^\w.-]+", "-", f"{row.category} {caption.partition(',')[0]}")
+            found[f"{name}.svg"] = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return found
+
+
+def _findings(project: Project, method: str | None) -> tuple[Analysis, list[Finding]]:
+    """Return an analysis, the first unless one is named, and its classes by falling suspicion."""
+    if not project.analyses:
+        raise RequestError(
+            f"project {project.name!r} has no analysis to report; run `backlight analyze` first"
+        )
+    analysis = project.analysis(method or next(iter(project.analyses)))
+    findings = [row for path in analysis.paths for row in ranking(path, project.labels)]
+    return analysis, sorted(findings, key=lambda row: (-row.suspicion, row.category))
+
+
+def _shown(category: Category) -> str | None:
+    """Return the clustering that is shown: the one with the suspicious cluster, or the first."""
+    return category.suspicious[0] if category.suspicious else next(iter(category.clusterings), None)
 
 
 def _ranking(findings: Sequence[Finding], sections: int) -> str:
@@ -115,7 +138,7 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
 
 
 def _section(project: Project, category: Category, row: Finding, samples: int, cmap: str) -> str:
-    clustering = category.suspicious[0] if category.suspicious else next(iter(category.clusterings), None)
+    clustering = _shown(category)
     shown = cards(project, category, clustering, samples, cmap) if clustering else []
     left_out = (
         f" {row.left_out} samples were left out: their relevance is not finite." if row.left_out else ""
@@ -140,7 +163,16 @@ def _section(project: Project, category: Category, row: Finding, samples: int, c
 
 
 def _plots(category: Category, clustering: str | None, eigengap: int) -> str:
-    """Return the picture of the embedding and of the spectrum, where there are any."""
+    """Return the plots of a class, side by side."""
+    figures = (
+        f"<figure>{svg}<figcaption>{escape(text)}</figcaption></figure>"
+        for svg, text in plots(category, clustering, eigengap)
+    )
+    return f'<div class="plots">{"".join(figures)}</div>'
+
+
+def plots(category: Category, clustering: str | None, eigengap: int) -> list[tuple[str, str]]:
+    """Return SVG and caption of embedding, spectrum and trees, where there are any."""
     drawn = []
     flat = [name for name in category.embeddings if category.embedding(name).dimensions == 2]
     if flat:
@@ -150,8 +182,11 @@ def _plots(category: Category, clustering: str | None, eigengap: int) -> str:
     if spectra:
         values = np.sort(np.asarray(spectra[0].eigenvalues))[:32]
         drawn.append((bars(values, eigengap), "smallest eigenvalues, the largest gap marked"))
-    figures = (f"<figure>{svg}<figcaption>{escape(text)}</figcaption></figure>" for svg, text in drawn)
-    return f'<div class="plots">{"".join(figures)}</div>'
+    trees = {name: category.tree(name) for name in category.clusterings}
+    drawn += [
+        (dendrogram(*tree), f"last merges of {name}") for name, tree in trees.items() if tree and len(tree[0])
+    ]
+    return drawn
 
 
 def _card(card: Card) -> str:

@@ -37,6 +37,44 @@ def colour(cluster: int) -> str:
     return NOISE if cluster < 0 else COLOURS[cluster % len(COLOURS)]
 
 
+def dendrogram(tree: Array, leaves: Array) -> str:
+    """Return an SVG of merges, (l - 1, 4) as scipy's linkage, over parts of known size and cluster, (l, 2).
+
+    Parts stand below, as wide as the root of their share, in their cluster's colour; height is distance.
+    """
+    from scipy.cluster.hierarchy import dendrogram as arranged
+
+    counted = np.column_stack([tree[:, :3], _parts(tree)])
+    drawn = arranged(counted, no_plot=True)
+    top, step = float(tree[:, 2].max()) or 1.0, (_PLOT - 20) / (10 * len(leaves))
+    lines = []
+    for xs, ys in zip(drawn["icoord"], drawn["dcoord"], strict=True):
+        points = " ".join(
+            f"{10 + x * step:.1f},{_PLOT - 30 - (_PLOT - 45) * y / top:.1f}"
+            for x, y in zip(xs, ys, strict=True)
+        )
+        lines.append(f'<polyline points="{points}" fill="none" stroke="#56607a"/>')
+    widest = float(leaves[:, 0].max())
+    for place, leaf in enumerate(drawn["leaves"]):
+        size, cluster = leaves[leaf]
+        width = max(1.5, 9 * step * np.sqrt(size / widest))
+        x = 10 + (10 * place + 5) * step - width / 2
+        lines.append(
+            f'<rect x="{x:.1f}" y="{_PLOT - 26}" width="{width:.1f}" height="14" '
+            f'fill="{colour(int(cluster))}"><title>{size} samples, cluster {cluster}</title></rect>'
+        )
+    return f'<svg viewBox="0 0 {_PLOT} {_PLOT}" role="img">{"".join(lines)}</svg>'
+
+
+def _parts(tree: Array) -> Array:
+    """Return of how many of the parts that are drawn each merge is made."""
+    leaves = len(tree) + 1
+    counts = [1] * leaves
+    for a, b in tree[:, :2].astype(int):
+        counts.append(counts[a] + counts[b])
+    return np.array(counts[leaves:])
+
+
 def scatter(points: Array, clusters: Array) -> str:
     """Return an SVG of (N, 2) points in their clusters' colours; of many, evenly chosen ones."""
     if not len(points):

@@ -22,6 +22,8 @@ from backlight.plugins.processors._arrays import largest_first, unit_rows
 
 Array = NDArray[Any]
 
+_LEAVES = 32
+
 
 @final
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ class Dbscan(Processor):
 @final
 @dataclass(frozen=True)
 class Agglomerative(Processor):
-    """Merge the closest clusters until k remain: embedding (N, m), optional eigengap -> labels (N,) int32.
+    """Merge the closest clusters until k remain: embedding (N, m), optional eigengap -> labels, tree, leaves.
+
+    `tree` holds the last merges over l parts as scipy's linkage does, (l - 1, 4); `leaves` the size and the
+    cluster of these parts, (l, 2). l is 32, or k if that is more, at most N.
 
     k: number of clusters (>= 1); 0 takes the eigengap's, at least 2. linkage: what "closest" means.
     """
@@ -63,19 +68,29 @@ class Agglomerative(Processor):
     linkage: Literal["ward", "average", "complete", "single"] = "ward"
 
     stage: ClassVar[Stage] = "clustering"
-    yields: ClassVar[tuple[str, ...]] = ("labels",)
+    yields: ClassVar[tuple[str, ...]] = ("labels", "tree", "leaves")
 
     def __post_init__(self) -> None:
         if self.k < 0:
             raise RequestError(f"agglomerative: k is {self.k}, expected at least 0")
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
-        """Return the clusters, largest first."""
+        """Return the clusters, largest first, and the end of the tree."""
         k, points = _count(self.k, embedding, eigengap)
+        n = len(embedding)
         if k < 2:
-            return {"labels": np.zeros(len(embedding), np.int32)}
-        model = AgglomerativeClustering(k, linkage=self.linkage)
-        return {"labels": largest_first(model.fit_predict(points))}
+            labels = np.zeros(n, np.int32)
+            return {
+                "labels": labels,
+                "tree": np.zeros((0, 4)),
+                "leaves": np.array([[n, 0]] if n else [], int),
+            }
+        model = AgglomerativeClustering(
+            k, linkage=self.linkage, compute_distances=True, compute_full_tree=True
+        ).fit(points)
+        labels = largest_first(model.labels_)
+        tree, leaves = _last_merges(model.children_, model.distances_, labels, max(_LEAVES, k))
+        return {"labels": labels, "tree": tree, "leaves": leaves}
 
 
 @final
@@ -136,6 +151,22 @@ class Discretisation(Processor):
         if k < 2 or not np.square(points).sum(axis=1).all():
             return {"labels": np.zeros(len(embedding), np.int32)}
         return {"labels": largest_first(discretize(points, random_state=self.seed or 0))}
+
+
+def _last_merges(children: Array, distances: Array, labels: Array, most: int) -> tuple[Array, Array]:
+    """Return the tree over the last `most` parts, and their sizes and clusters."""
+    n = len(labels)
+    size, cluster = np.ones(2 * n - 1), np.concatenate([labels, np.zeros(n - 1, labels.dtype)])
+    for merge, (a, b) in enumerate(children):
+        size[n + merge], cluster[n + merge] = size[a] + size[b], cluster[a]
+    shown = min(most, n)
+    kept = children[n - shown :]
+    parts = np.setdiff1d(kept, np.arange(2 * n - shown, 2 * n - 1))
+    number = np.empty(2 * n - 1)
+    number[parts] = np.arange(shown)
+    number[2 * n - shown :] = np.arange(shown, 2 * shown - 1)
+    tree = np.column_stack([number[kept], distances[n - shown :], size[2 * n - shown :]])
+    return tree, np.column_stack([size[parts], cluster[parts]]).astype(int)
 
 
 def _leading(embedding: Array, dimensions: int, eigengap: int | None) -> Array:
