@@ -13,6 +13,7 @@ from PIL import Image
 
 from backlight.app.cli import main
 from backlight.app.report.cards import cards
+from backlight.app.report.page import page
 from backlight.app.report.pictures import bars, data_uri, scatter
 from backlight.core.analysis import analyze
 from backlight.core.heatmap import channel_sum
@@ -142,3 +143,21 @@ def test_a_dendrogram_is_drawn_and_written(tmp_path):
     svg = ET.fromstring(drawn[0].read_text(encoding="utf-8"))
     assert len(svg.findall("{*}polyline")) == len(tree)
     assert len(svg.findall("{*}rect")) == len(leaves)
+
+
+def test_tagged_samples_are_shown_with_their_notes(tmp_path):
+    root = write_run(tmp_path / "run").parent
+    analyze(root, pipeline("spray", picture=False), workers=1)
+    with open_project(root) as project:
+        chosen = project.attributions.indices[:3]
+        assert "Chosen samples" not in page(project)
+        project.annotations.tag("odd <ones>", chosen)
+        project.annotations.note("odd <ones>", "a mark & nothing else")
+        project.annotations.tag("many", project.attributions.indices[:40])
+    with open_project(root) as project:
+        html = page(project, samples=2)
+        section = html[html.index("Chosen samples") :]
+        assert "odd &lt;ones&gt;: 3 samples<" in section and "a mark &amp; nothing else" in section
+        assert "many: 40 samples, the first 4" in section
+        assert section.count("<figure>") == 3 + 4
+        assert data_uri(project.dataset.image(int(chosen[0]))) in section

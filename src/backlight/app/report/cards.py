@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -55,6 +56,15 @@ def cards(project: Project, category: Category, clustering: str, samples: int, c
     return [_card(project, category, clustering, c, size / len(labels), samples, cmap) for size, c in order]
 
 
+def pictured(project: Project, indices: Sequence[int], cmap: str) -> tuple[Shown, ...]:
+    """Return picture, heatmap and facts of some samples."""
+    described = _described(project, list(indices))
+    return tuple(
+        Shown(sample, project.dataset.image(i), rgb_heatmap(project.attributions.relevance(i), cmap))
+        for i, sample in zip(indices, described, strict=True)
+    )
+
+
 def _card(
     project: Project, category: Category, clustering: str, cluster: int, share: float, samples: int, cmap: str
 ) -> Card:
@@ -63,11 +73,7 @@ def _card(
     maps = [channel_sum(project.attributions.relevance(int(i))) for i in used]
     pictures = [project.dataset.image(int(i)) for i in used]
     mean, nearest = _mean_and_nearest(maps)
-    chosen = [int(used[i]) for i in nearest[:samples]]
-    typical = [
-        Shown(sample, project.dataset.image(i), rgb_heatmap(project.attributions.relevance(i), cmap))
-        for i, sample in zip(chosen, _described(project, chosen), strict=True)
-    ]
+    typical = pictured(project, [int(used[i]) for i in nearest[:samples]], cmap)
     alike = len({p.shape for p in pictures}) == 1
     return Card(
         cluster=cluster,
@@ -76,7 +82,7 @@ def _card(
         suspicious=category.suspicious == (clustering, cluster),
         mean_heatmap=rgb_heatmap(mean, cmap),
         mean_picture=np.mean(pictures, axis=0).round().astype(np.uint8) if alike else None,
-        typical=tuple(typical),
+        typical=typical,
         scores=_scores(category, clustering, cluster),
     )
 

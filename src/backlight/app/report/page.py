@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backlight.app.report.cards import Card, Shown, cards
+from backlight.app.report.cards import Card, Shown, cards, pictured
 from backlight.app.report.pictures import bars, colour, data_uri, dendrogram, scatter
 from backlight.core.analysis import ranking
 from backlight.core.analysis_file import Finding
@@ -58,6 +58,7 @@ def page(
             "<h2>Classes by suspicion</h2>",
             _ranking(findings, classes),
             *sections,
+            *_tagged(project, 2 * samples, cmap),
             _provenance(project, analysis),
             "</body></html>",
             "",
@@ -215,6 +216,21 @@ def _sample(shown: Shown) -> str:
         f"{_image(data_uri(shown.heatmap), 'heatmap')}</div>"
         f"<figcaption>{name}<br><span{verdict}>{escape(top)}</span></figcaption></figure>"
     )
+
+
+def _tagged(project: Project, most: int, cmap: str) -> list[str]:
+    """Return a section with the samples that people tagged, or nothing; of a big tag the first `most`."""
+    articles = []
+    for tag in project.annotations.tags().values():
+        known = tag.samples[project.attributions.holds(tag.samples)]
+        pictures = "".join(_sample(sample) for sample in pictured(project, known[:most].tolist(), cmap))
+        note = f"<p>{escape(tag.note)}</p>" if tag.note else ""
+        more = f", the first {most}" if len(known) > most else ""
+        articles.append(
+            f'<article class="card"><h3>{escape(tag.name)}: {len(tag.samples)} samples{more}</h3>{note}'
+            f'<div class="row">{pictures}</div></article>'
+        )
+    return ['<section class="class"><h2>Chosen samples</h2>', *articles, "</section>"] if articles else []
 
 
 def _image(source: str, label: str) -> str:
