@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 from PIL import Image
 
 from backlight.core.explainer import Explainer
-from backlight.core.run import attribute_dataset
+from backlight.core.run import Output, attribute_dataset
 from backlight.core.run.preparing import prepare
 from backlight.core.run.reading import read_batch
 from backlight.core.run_config import Config
@@ -99,6 +100,27 @@ def throughput(model, options):
     )
 
 
+def own(options):
+    """Print what a run costs beside its model: one that is next to nothing, on the same pictures."""
+    from torch import nn
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * options.side**2, 10))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pictures(folder / "pictures", options.count)
+        source = prepare(configured("resnet18", options, folder)).source
+        for compression in ("none", "lzf", "gzip"):
+            settings = prepare(configured("resnet18", options, folder)).settings
+            settings = replace(settings, output=Output(compression=compression))
+            root = folder / compression
+            seconds = timed(lambda r=root, s=settings: attribute_dataset(Explainer(model), source, r, s))[1]
+            size = sum(path.stat().st_size for path in root.rglob("*.h5")) / options.count
+            print(
+                f"beside the model, compression {compression}: {seconds / options.count * 1e3:.1f} ms of "
+                f"processor time a picture, {size / 1e3:.0f} kB on disk"
+            )
+
+
 def configured(model, options, folder):
     """Return the config of a run over the pictures in a folder."""
     return Config(
@@ -138,7 +160,7 @@ class Small:
 
 
 def memory(count, out):
-    """Attribute `count` small pictures and print how much memory that took at most, in MB."""
+    """Attribute `count` small pictures and print how much memory that took: at most, and by and by, in MB."""
     from torch import nn
 
     from backlight.core.run import Settings
@@ -147,9 +169,20 @@ def memory(count, out):
     torch.set_num_threads(1)
     model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, 10))
     source = DatasetSource(Small(count), "small")
-    attribute_dataset(Explainer(model, composite="epsilon"), source, Path(out), Settings(shard_size=512))
-    status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory too
-    print(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)
+    held = {}
+
+    def note(done, total, name):
+        held.setdefault(done * 5 // total, in_memory("VmRSS"))
+
+    attribute_dataset(
+        Explainer(model, composite="epsilon"), source, Path(out), Settings(shard_size=512), progress=note
+    )
+    print(in_memory("VmHWM"), *held.values())  # ru_maxrss would count the parent's memory too
+
+
+def in_memory(what):
+    """Return what the kernel says about this process's memory, in MB."""
+    return int(re.search(rf"{what}:\s+(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def peaks(counts):
@@ -158,8 +191,10 @@ def peaks(counts):
         with tempfile.TemporaryDirectory() as folder:
             code = MEMORY.format(folder=str(Path(__file__).parent), n=count, out=f"{folder}/run")
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        found.append(float(done.stdout))
-        print(f"{count:6d} CIFAR-sized pictures: peak {found[-1]:.0f} MB")
+        peak, *held = map(float, done.stdout.split())
+        found.append(peak)
+        course = ", ".join(f"{each:.0f}" for each in held)
+        print(f"{count:6d} CIFAR-sized pictures: peak {peak:.0f} MB; by fifths of the run {course} MB")
     print(f"largest over smallest: {max(found) / min(found):.3f}")
 
 
@@ -176,6 +211,7 @@ def main():
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    own(options)
     for model in options.models:
         throughput(model, options)
         starting(model, options)
