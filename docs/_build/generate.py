@@ -1,6 +1,7 @@
 """MkDocs hook: fill pages from what the code says, so that tables and command-line help cannot drift.
 
-A page asks with a line `<!-- plugins: KIND -->`, `<!-- help -->`, `<!-- hooks -->` or `<!-- checks -->`.
+A page asks with a line `<!-- plugins: KIND -->`, `<!-- template: KIND -->`, `<!-- help -->`, `<!-- hooks -->`
+or `<!-- checks -->`.
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ from typing import Any
 import click
 
 from backlight.app.cli import main
+from backlight.app.scaffold.new import NewPackage
 from backlight.core import hookspecs
-from backlight.core.hookspecs import GROUPS, SPECS, PluginSpec
+from backlight.core.hookspecs import GROUPS, SPECS, Kind, PluginSpec
 from backlight.core.registry import registry
 from backlight.testing import suite
 
-REQUEST = re.compile(r"^<!-- (plugins|help|hooks|checks)(?:: (\w+))? -->$", re.MULTILINE)
+REQUEST = re.compile(r"^<!-- (plugins|template|help|hooks|checks)(?:: (\w+))? -->$", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace every request on the page by the text it asks for."""
     makers: dict[str, Callable[..., str]] = {
         "plugins": plugins,
+        "template": template,
         "help": command_line,
         "hooks": hooks,
         "checks": checks,
@@ -74,6 +77,12 @@ def _value(value: Any) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def template(kind: Kind) -> str:
+    """Return the module that `backlight plugins new` writes for one kind."""
+    path = f"src/robust_look/{kind}.py"
+    return f'```python title="{path}"\n{NewPackage("robust-look", (kind,)).files()[path]}```'
 
 
 def command_line() -> str:

@@ -1,6 +1,6 @@
 """Retake the pictures of the explorer in docs/images from a finished run: `screenshots.py RUN`.
 
-Needs Chromium and chromedriver. The run of `backlight demo --no-explore` gives the pictures shown in README.md.
+Needs Chromium and chromedriver. `backlight demo --no-explore` gives the pictures shown in README.md.
 """
 
 import shutil
