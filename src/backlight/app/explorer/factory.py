@@ -57,6 +57,7 @@ def make_app(
         serve_locally=True,
         add_log_handler=False,
     )
+    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     restrict(app.server, token)
     sanitise(app)
     compress(app.server, scripts=token is not None)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from dash import Dash, Output, html, no_update, set_props
 from dash.dependencies import DashDependency
 from dash.exceptions import PreventUpdate
+from flask import Response, jsonify, request
 
-from backlight.core.errors import BacklightError
+from backlight.core.errors import BacklightError, RequestError
 from backlight.core.panel import STORES, PanelContext
 
 logger = logging.getLogger("backlight.explorer")
+_NAME = re.compile(r"[a-z0-9-]+")
 
 
 class Guard:
@@ -29,6 +33,7 @@ class Guard:
         self._stores = {context.store(store) for store in STORES}
         self._python: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self._browser: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self._data: dict[str, Callable[..., Any]] = {}
         self.slots: list[str] = []
 
     def __call__(
@@ -50,12 +55,23 @@ class Guard:
         contained = f"(...args) => backlight.guard({json.dumps(self._slot())}, {source}, args)"
         self._browser.append((contained, dependencies, options))
 
+    def data(self, name: str, function: Callable[..., Any]) -> None:
+        """Serve what `function` returns, as JSON, to the panel's own scripts."""
+        if not _NAME.fullmatch(name) or name in self._data:
+            raise ValueError(f"data {name!r}: names are of a-z, 0-9 and '-', each given once")
+        self._data[name] = function
+
     def commit(self, app: Dash) -> None:
         """Register everything that was collected."""
         for function, dependencies, options in self._python:
             app.callback(*dependencies, **options)(function)
         for source, dependencies, options in self._browser:
             app.clientside_callback(source, *dependencies, **options)
+        for name, function in self._data.items():
+            panel = self._context.name
+            app.server.add_url_rule(
+                f"/panel/{quote(panel)}/{name}.json", f"panel-{panel}-{name}", _answer(function, panel)
+            )
 
     def _slot(self) -> str:
         self.slots.append(f"app--{self._context.name}-problem-{len(self.slots)}")
@@ -106,6 +122,28 @@ def _contain(function: Callable[..., Any], slot: str, panel: str) -> Callable[..
         return result
 
     return contained
+
+
+def _answer(function: Callable[..., Any], panel: str) -> Callable[[], Response]:
+    """Return a view of what a function makes of the JSON list `args`; what it cannot use gets a sentence."""
+
+    def view() -> Response:
+        try:
+            args = json.loads(request.args.get("args", ""))
+            if not isinstance(args, list):
+                raise RequestError("'args' is not a JSON list")
+            return jsonify(function(*args))
+        except BacklightError as error:
+            return Response(str(error), status=400, mimetype="text/plain")
+        except Exception as error:
+            logger.warning("panel %s cannot answer", panel, exc_info=error)
+            return Response(
+                "This request does not fit what is open here; reload the page.",
+                status=400,
+                mimetype="text/plain",
+            )
+
+    return view
 
 
 def _dependencies(value: Any) -> Iterator[DashDependency]:

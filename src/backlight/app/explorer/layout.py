@@ -50,8 +50,9 @@ def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequenc
             dcc.Store(id="app--restore"),
             dcc.Download(id="app--download"),
             html.Div(id="app--toast", className="toast-line", role="status"),
+            html.Div(id="app--busy", className="busy-line", role="status"),
             *stores,
-            toolbar(),
+            html.Header(toolbar()),
             help_window(),
             *[dbc.Alert(text, color="warning", dismissable=True, className="notice") for text in problems],
             html.Main(
@@ -72,7 +73,7 @@ def toolbar() -> html.Div:
         )
         for name, text in CONTROLS.items()
     ]
-    brand = html.Div([html.Span(className="brand-mark"), html.Span("Backlight")], className="brand")
+    brand = html.Div([html.Span(className="brand-mark"), html.H1("Backlight")], className="brand")
     facts = html.Div(id="app--facts", className="facts")
     return html.Div(
         [brand, *controls, facts, actions()],
@@ -108,9 +109,12 @@ def actions() -> html.Div:
 
 def help_window() -> dbc.Modal:
     """Return the list of keys, filled by the browser."""
-    header = dbc.ModalHeader(dbc.ModalTitle("Keys"))
+    header = dbc.ModalHeader(dbc.ModalTitle("Keys", id="app--help-title"))
     return dbc.Modal(
-        [header, dbc.ModalBody(id="app--help-body", className="keys")], id="app--help", is_open=False
+        [header, dbc.ModalBody(id="app--help-body", className="keys")],
+        id="app--help",
+        is_open=False,
+        labelledby="app--help-title",
     )
 
 

@@ -102,7 +102,6 @@ class Overview(Panel):
             debounce=0.2,
             maxLength=100,
         )
-        search.title = "Show classes whose name has this text"
         wide = html.Button(
             "All scores",
             id=context.id("widen"),
@@ -114,6 +113,7 @@ class Overview(Panel):
             [
                 html.H2("Classes"),
                 html.Span("by suspicion", id=context.id("order"), className="quiet grow"),
+                html.Label("Filter", htmlFor=context.id("search"), className="visually-hidden"),
                 search,
                 wide,
             ],

@@ -118,7 +118,9 @@ class Samples(Panel):
             [
                 html.H2("Samples"),
                 html.Span(id=context.id("count"), className="quiet grow"),
+                html.Label("Search", htmlFor=context.id("search"), className="visually-hidden"),
                 search,
+                html.Label("Order", htmlFor=context.id("order"), className="visually-hidden"),
                 order,
                 view,
                 pager,
@@ -436,7 +438,14 @@ def _large(context: PanelContext) -> dbc.Modal:
         [dbc.ModalTitle(id=context.id("large-title")), html.Div(steps, className="steps")]
     )
     body = dbc.ModalBody(id=context.id("large-body"))
-    return dbc.Modal([header, body], id=context.id("large"), is_open=False, size="xl", centered=True)
+    return dbc.Modal(
+        [header, body],
+        id=context.id("large"),
+        is_open=False,
+        size="xl",
+        centered=True,
+        labelledby=context.id("large-title"),
+    )
 
 
 def _channels(project: Project, sample: Sample, colour: dict[str, str]) -> html.Details | None:

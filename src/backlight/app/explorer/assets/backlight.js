@@ -80,6 +80,13 @@ backlight.sample = (project, index) => {
   return facts.get(url);
 };
 
+// What a panel's Python says to its script, see core.panel.Callbacks.data.
+backlight.ask = async (panel, name, ...args) => {
+  const answer = await fetch(`/panel/${encodeURIComponent(panel)}/${name}.json?${new URLSearchParams({ args: JSON.stringify(args) })}`);
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.json();
+};
+
 backlight.same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // Dash's own light and dark follow Bootstrap's attribute, and that follows the system.
