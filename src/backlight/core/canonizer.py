@@ -26,6 +26,7 @@ class Canonizer(ABC):
     def merge(self, call: Call, before: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
         """Return (weight, bias) of one affine map equal to `before` and then `call`, or None to leave both.
 
+        The bias is (outputs,), or broadcastable over the output where it depends on the position.
         Build new tensors through `derived`, so that they are made once per model, not once per batch.
         """
         return None

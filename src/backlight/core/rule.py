@@ -21,7 +21,8 @@ class Rule(ABC):
     def propagate(self, op: Op, relevance: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """Return the relevance of `op.inputs`, each in its input's shape; a lone tensor means the only input.
 
-        relevance: shaped like `op.output`. The op's tensors must not be changed.
+        relevance: shaped like `op.output`. The op's tensors must not be changed. Where gradients are enabled,
+        relevance is to be differentiated: work on the op's tensors as they are, neither detached nor in place.
         """
 
     def absorbed(self, op: Op, relevance: Tensor) -> Mapping[str, Tensor]:
