@@ -199,6 +199,8 @@ def test_spectral_map_names_components_and_eigenvalues(page):
 def test_a_change_of_clustering_sends_no_coordinates(served, tmp_path):
     page = served(write_run(tmp_path / "run", per_class=2000))
     page.drawn()
+    page.wait(lambda: len(page.all(".cluster")) == 4)
+    page.wait(lambda: page.all("#overview--rows tr.chosen"))
     page.driver.execute_script("performance.clearResourceTimings()")
     page.choose("app--clustering", "kmeans-02")
     page.wait(lambda: list(page.groups()) == ["cluster 0", "cluster 1"])

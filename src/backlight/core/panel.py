@@ -73,6 +73,13 @@ class Callbacks(Protocol):
     def clientside(self, source: str, *dependencies: Any, **options: Any) -> None:
         """Register a callback that runs in the browser; `source` is a JavaScript function expression."""
 
+    def data(self, name: str, function: Callable[..., Any]) -> None:
+        """Serve what `function` returns, as JSON, to the panel's own scripts.
+
+        In the browser `await backlight.ask(panel, name, ...args)` calls it. Faster than a callback for what a
+        script draws itself: Dash hands a callback's answer on only after all that it has to do before.
+        """
+
 
 @dataclass(frozen=True)
 class PanelContext:

@@ -58,6 +58,9 @@ class _Collector:
         for function, dependencies, options in self.python:
             app.callback(*dependencies, **options)(function)
 
+    def data(self, name: str, function: Callable[..., Any]) -> None:
+        """Keep nothing: what is served is asked for by the panel's script."""
+
     @property
     def dependencies(self) -> list[DashDependency]:
         """All inputs, outputs and states."""

@@ -67,18 +67,43 @@
     return `Map of ${plural(index.length, "sample")}, ${titles[0]} across, ${titles[1]} up; ${count ? plural(count, "sample") : "none"} selected`;
   };
 
+  // Ask for what has changed since the last time, and draw it; an answer that another question overtook is dropped.
+  const held = {};
+  const asked = (name, ...args) => {
+    const key = JSON.stringify(args);
+    if (!held[name] || held[name].key !== key) {
+      const answer = backlight.ask("embedding", name, ...args);
+      answer.catch(() => { held[name] = null; });
+      held[name] = { key, answer };
+    }
+    return held[name].answer;
+  };
+
+  let turn = 0;
+  const look = async (project, analysis, category, embedding, clustering, by, selection) => {
+    if (!category) return [no_update, no_update];
+    turn += 1;
+    const mine = turn;
+    const scope = [project, analysis, category];
+    const [points, groups] = await Promise.all([
+      embedding ? asked("points", scope, embedding) : null, asked("groups", scope, clustering, by || "cluster"),
+    ]);
+    if (mine !== turn || !groups || (embedding && !points)) return [no_update, no_update];
+    return [draw("embedding", "drawn on the map", points, groups, selection), legend(groups)];
+  };
+
   const select = (drawn) => (drawn ? drawn.selection : no_update);
 
   const percent = (value) => `${(100 * value).toFixed(0)}%`;
 
-  const preview = async (hovered, points, colour) => {
-    if (!hovered || !points) return [false, no_update, no_update, no_update];
+  const preview = async (hovered, project, colour) => {
+    if (!hovered) return [false, no_update, no_update, no_update];
     const { index, box } = hovered;
-    const sample = await backlight.sample(points.scope[0], index);
+    const sample = await backlight.sample(project, index);
     const line = (children, className) => backlight.element("Div", { children, className });
     const guess = sample.predicted && sample.predicted[0];
     const picture = (mode) =>
-      backlight.element("Img", { src: backlight.imageUrl(points.scope[0], index, { ...colour, mode }), alt: mode });
+      backlight.element("Img", { src: backlight.imageUrl(project, index, { ...colour, mode }), alt: mode });
     const modes = colour.mode === "input" ? ["input", "attribution"] : ["input", colour.mode];
     const children = [
       line(modes.map(picture), "preview-pictures"),
@@ -104,5 +129,5 @@
       backlight.element("Span", { className: "legend-entry", children: [
         backlight.element("Span", { className: "swatch", style: { backgroundColor: colour } }), name] }));
 
-  return { colourBy, legend, draw, select, preview };
+  return { colourBy, draw, look, select, preview };
 })()

@@ -1,7 +1,7 @@
 """The map: every sample of a class as a point in its cluster's colour; box, lasso, preview on hover.
 
-Coordinates, dataset indices and cluster ids travel as typed arrays, each only when it changed. Points are
-coloured, selected and previewed in the browser (embedding.js).
+Coordinates, dataset indices and cluster ids travel as typed arrays, each only when it changed. The browser
+asks for them, draws, selects and previews (embedding.js).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class EmbeddingMap(Panel):
         )
         return html.Div(
             [
-                *map_stores(context),
+                *map_stores(context, "drawn", "hovered"),
                 map_place(context),
                 dcc.Tooltip(id=context.id("tooltip"), className="preview", direction="right"),
                 html.Div(
@@ -53,25 +53,12 @@ class EmbeddingMap(Panel):
         )
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
-        """Send coordinates and clusters when they change; draw, select and preview in the browser."""
+        """Serve coordinates and clusters; ask, draw, select and preview in the browser."""
         place = [Input(context.store(store), "data") for store in ("project", "analysis", "category")]
-
-        @callback(Output(context.id("points"), "data"), *place, Input(context.store("embedding"), "data"))
-        def points(project: str, analysis: str, category: str, embedding: dict[str, Any]) -> Any:
-            if not category or not embedding:
-                return None
-            return read_points(context, (project, analysis, category), embedding)
-
-        @callback(
-            Output(context.id("groups"), "data"),
-            *place,
-            Input(context.store("clustering"), "data"),
-            Input(context.id("by"), "value"),
+        callback.data("points", lambda scope, chosen: _found(read_points(context, tuple(scope), chosen)))
+        callback.data(
+            "groups", lambda scope, clustering, by: _found(read_groups(context, tuple(scope), clustering, by))
         )
-        def groups(project: str, analysis: str, category: str, clustering: str | None, by: str | None) -> Any:
-            if not category:
-                return None
-            return read_groups(context, (project, analysis, category), clustering, by)
 
         @callback(Output(context.id("by"), "options"), *place, Input(context.store("shown"), "data"))
         def options(project: str, analysis: str, category: str, shown: str | None) -> Any:
@@ -82,11 +69,13 @@ class EmbeddingMap(Panel):
         def browser(name: str, *dependencies: Any) -> None:
             callback.clientside(f"(...args) => {SCRIPT}.{name}(...args)", *dependencies)
 
-        callback.clientside(
-            f"""(...args) => {SCRIPT}.draw("{context.name}", "drawn on the map", ...args)""",
+        browser(
+            "look",
             Output(context.id("map"), "aria-label"),
-            Input(context.id("points"), "data"),
-            Input(context.id("groups"), "data"),
+            Output(context.id("legend"), "children"),
+            *place,
+            *[Input(context.store(store), "data") for store in ("embedding", "clustering")],
+            Input(context.id("by"), "value"),
             Input(context.store("selection"), "data"),
         )
         browser(
@@ -96,25 +85,29 @@ class EmbeddingMap(Panel):
             Input(context.id("by"), "value"),
             Input(context.store("colour"), "data"),
         )
-        browser("legend", Output(context.id("legend"), "children"), Input(context.id("groups"), "data"))
         browser("select", Output(context.store("selection"), "data"), Input(context.id("drawn"), "data"))
         browser(
             "preview",
             *[Output(context.id("tooltip"), prop) for prop in ("show", "bbox", "direction", "children")],
             Input(context.id("hovered"), "data"),
-            State(context.id("points"), "data"),
+            State(context.store("project"), "data"),
             State(context.store("colour"), "data"),
         )
 
 
-def map_stores(context: PanelContext) -> list[dcc.Store]:
-    """Return what a map is drawn from, and what a person does on it: `drawn`, `hovered`."""
-    return [dcc.Store(id=context.id(part)) for part in ("points", "groups", "drawn", "hovered")]
+def map_stores(context: PanelContext, *parts: str) -> list[dcc.Store]:
+    """Return stores for what a map is drawn from, and for what a person does on it."""
+    return [dcc.Store(id=context.id(part)) for part in parts or ("points", "groups", "drawn", "hovered")]
 
 
 def map_place(context: PanelContext) -> html.Div:
     """Return where the browser puts a map (assets/map.js)."""
     return html.Div(id=context.id("map"), className="scatter", role="application", tabIndex=0)
+
+
+def _found(data: Any) -> Any:
+    """Return None for what the toolbar is about to replace."""
+    return None if data is no_update else data
 
 
 def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict[str, Any]) -> Any:
