@@ -22,7 +22,7 @@ class Rule(ABC):
         """Return the relevance of `op.inputs`, each in its input's shape; a lone tensor means the only input.
 
         relevance: shaped like `op.output`. The op's tensors must not be changed. Where gradients are enabled,
-        relevance is to be differentiated: work on the op's tensors as they are, neither detached nor in place.
+        relevance is to be differentiated: use the op's tensors as they are, neither detached nor in place.
         """
 
     def absorbed(self, op: Op, relevance: Tensor) -> Mapping[str, Tensor]:
