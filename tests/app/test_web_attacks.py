@@ -6,9 +6,11 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from backlight.app.explorer.requests import LARGEST
 from backlight.app.web import make_app
+from backlight.core.live import load_live
 
 # ruff: noqa: E501
 UPDATE = "/_dash-update-component"
@@ -21,6 +23,7 @@ ADDRESSES = [
     "/image/pets/1.png?mode=overlay&cmap=,,,,", "/image//1.png", "/image/pets/0x1.png", "/image/pets/1e3.png",
     "/image/pets/%F0%9F%92%A9.png", "/sample/pets/-1.json", "/sample/pets/1.json/..", "/sample/pets/99999.json",
     "/sample/%00/1.json", "/colourbar.png?cmap=<script>", "/colourbar.png?cmap=00f", "/_reload-hash", "/_favicon.ico",
+    "/image/pets/1.png?mode=attribution&channel=-1", "/image/pets/1.png?mode=attribution&channel=99999",
     "/?token[]=x", "/?" + "a=b&" * 500, "/tags/pets.csv?x=%ff", "/tags/nope.json", "/tags/pets.exe",
 ]  # fmt: skip
 BODIES = [
@@ -31,9 +34,12 @@ BODIES = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def client(project):
-    return make_app([project]).server.test_client()
+@pytest.fixture(params=["without a model", "with a model"])
+def client(project, request):
+    live = {}
+    if request.param == "with a model":
+        live = {project.name: load_live(project, nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3)))}
+    return make_app([project], live=live).server.test_client()
 
 
 @pytest.fixture
@@ -121,3 +127,45 @@ def test_uploads_are_limited(client):
         headers={"Content-Length": str(LARGEST + 1), "Content-Type": "application/json"},
     )
     assert answer.status_code in (400, 413)
+
+
+FORGED = [
+    {"name": "x", "source": "/etc/passwd", "index": None},
+    {"name": "x", "source": "file:///etc/passwd,aGk=", "index": None},
+    {"name": "x", "source": "data:image/svg+xml;base64,PHN2Zy8+", "index": None},
+    {"name": "x" * 10**5, "source": None, "index": 10**18},
+    {"name": None, "source": None, "index": "0"},
+    {"source": 7},
+    [1, 2],
+    "x",
+]
+
+
+@pytest.mark.parametrize("picture", FORGED)
+def test_forged_pictures_to_explain(project, untouched, picture):
+    live = load_live(project, nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3)))
+    forged = make_app([project], live={project.name: live}).server.test_client()
+    wanted = next(d for d in forged.get("/_dash-dependencies").get_json() if "live--answer" in d["output"])
+    place = {"project": "pets", "analysis": "spray", "category": "00000001", "shown": "live"}
+    values = {f"store--{key}": value for key, value in place.items()} | {
+        "live--picture": picture,
+        "live--target": "predicted",
+        "live--composite": "../../x",
+        "live--method": "__import__",
+        "store--colour": {},
+    }
+    outputs = [
+        {"id": part.rsplit(".", 1)[0], "property": part.rsplit(".", 1)[1].split("@")[0]}
+        for part in wanted["output"].strip(".").split("...")
+    ]
+    body = {
+        "output": wanted["output"],
+        "outputs": outputs,
+        "inputs": [{**i, "value": values.get(i["id"])} for i in wanted["inputs"]],
+        "state": [{**i, "value": None} for i in wanted["state"]],
+        "changedPropIds": ["live--picture.data"],
+    }
+    answer = forged.post(UPDATE, json=body)
+    fine(answer)
+    assert answer.status_code == 200
+    assert b"root:" not in answer.data

@@ -44,7 +44,7 @@ class Cards(Panel):
         head = html.Div([html.H2("Cluster cards"), hint, said, hidden, undo], className="panel-head")
         picked = dcc.Store(id=context.id("picked"), data=[])
         against = html.Div(id=context.id("against"))
-        cards = dcc.Loading(html.Div(id=context.id("cards"), className="cards"), delay_show=500)
+        cards = html.Div(id=context.id("cards"), className="cards")
         return html.Div([picked, head, against, cards])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:

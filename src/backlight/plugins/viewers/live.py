@@ -66,19 +66,19 @@ class LivePanel(Panel):
     def layout(self, context: PanelContext) -> Any:
         """Return the form and the place of the answer, or how to switch the panel on."""
         said = html.Span(id=context.id("said"), className="quiet grow", role="status")
-        head = html.Div([html.H2("Live"), said], className="panel-head")
+        busy = html.Span(id=context.id("busy"), className="live-busy", role="status")
+        head = html.Div([html.H2("Live"), said, busy], className="panel-head")
         if not context.live:
             return html.Div([head, html.P(OFF, className="empty")])
         stores = [dcc.Store(id=context.id(part)) for part in ("picture", "near", "asked")]
         answer = html.Div(
             html.P(WAITING, className="empty"), id=context.id("answer"), className="live-answer"
         )
-        waiting = dcc.Loading(answer, delay_show=300, overlay_style={"visibility": "visible", "opacity": 0.4})
         return html.Div(
             [
                 *stores,
                 head,
-                html.Div([_form(context), html.Div(waiting, className="live-side")], className="live"),
+                html.Div([_form(context), html.Div(answer, className="live-side")], className="live"),
             ]
         )
 
@@ -392,9 +392,8 @@ def _form(context: PanelContext) -> html.Div:
             ("method", "Method", RUN),
         )
     ]
-    busy = html.Div(id=context.id("busy"), className="live-busy", role="status")
     facts = html.P(id=context.id("facts"), className="quiet")
-    return html.Div([drop, use, *fields, busy, facts], className="live-form")
+    return html.Div([drop, use, *fields, facts], className="live-form")
 
 
 def _options(project: Project, live: Live) -> tuple[list[dict[str, str]], ...]:
