@@ -169,3 +169,10 @@ def test_the_moving_guide_has_every_public_name_of_zennit():
         }
         helpers = {"constant", "identity", "occlude_independent"}  # arguments of its attributors
         assert {name for name in own - helpers if not re.search(rf"`{name}\b", section)} == set(), module
+
+
+@pytest.mark.parametrize("verb", main.list_commands(click.Context(main)))
+def test_every_verb_has_a_place_in_a_guide(verb):
+    pages = [page for folder in ("guide", "authors") for page in (ROOT / "docs" / folder).glob("*.md")]
+    shows = [page.stem for page in pages if re.search(rf"(`|\$ )backlight {verb}\b", page.read_text("utf-8"))]
+    assert shows
