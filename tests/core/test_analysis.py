@@ -198,9 +198,12 @@ def test_the_same_command_twice_recomputes_nothing(run):
     entries = Cache(run / "cache").size()
     again = analyze(run, QUICK)
     assert again.reused == len(NAMES)
+    assert first.computed == first.steps == again.steps == len(QUICK.steps) * len(NAMES)
+    assert again.computed == 0
+    assert analyze(run, QUICK.replace({"kmeans.k": 3})).computed == len(NAMES)  # and nothing else
     assert again.findings == first.findings
-    assert again.path.read_bytes() == content
-    assert Cache(run / "cache").size() == entries
+    assert analyze(run, QUICK).path.read_bytes() == content
+    assert Cache(run / "cache").size()[0] == entries[0] + len(NAMES)
 
 
 def test_what_other_processes_computed_is_found_again_in_this_one(run):

@@ -41,12 +41,17 @@ CACHE_LIMIT = 20 * 2**30
 
 @dataclass(frozen=True)
 class Analysed:
-    """Where the results are, and the categories by falling suspicion; `reused` came from the cache."""
+    """Where the results are, and the categories by falling suspicion.
+
+    reused: categories of which nothing had to be computed. computed: steps that were, of `steps` in all.
+    """
 
     path: Path
     method: str
     findings: tuple[Finding, ...]
     reused: int
+    computed: int
+    steps: int
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,12 @@ def analyze(
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     if space is not None:
         attributes["space"] = space
-    reused = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
+    computed = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
     if folder:
         Cache(folder).trim(CACHE_LIMIT)
     _register(file, document, method, target)
-    return Analysed(target, method, ranking(target, labels), reused)
+    findings, everything = ranking(target, labels), len(steps.steps) * len(tasks)
+    return Analysed(target, method, findings, computed.count(0), sum(computed), everything)
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
@@ -168,8 +174,8 @@ def _opened(path: Path) -> Project:
     return open_project(path)
 
 
-def _analyse(task: _Task) -> tuple[Record, bool]:
-    """Analyse one category; return its record and whether all of it came from the cache."""
+def _analyse(task: _Task) -> tuple[Record, int]:
+    """Analyse one category; return its record and how many steps did not come from the cache."""
     project = _opened(task.project)
     relevance = _relevance(project, task.space, task.indices)
     finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
@@ -184,7 +190,7 @@ def _analyse(task: _Task) -> tuple[Record, bool]:
         )
     except BacklightError as error:
         raise type(error)(f"class {_name(project.labels, task.category)!r}: {error}") from error
-    return record(task.category, indices, task.indices[~finite], results), not results.computed
+    return record(task.category, indices, task.indices[~finite], results), len(results.computed)
 
 
 def _write(
@@ -194,24 +200,24 @@ def _write(
     labels: LabelMap,
     run: Callable[..., Any],
     progress: Progress | None,
-) -> int:
-    """Write the analysis file; return how many categories came from the cache whole."""
+) -> list[int]:
+    """Write the analysis file; return how many steps were computed for each category."""
     report = progress or (lambda done, total, name: None)
     report(0, len(tasks), "")
-    reused = 0
+    computed: list[int] = []
     try:
         with atomic_hdf5(target) as file:
             file.attrs.update(attributes)
             _keep(target, file, attributes, {task.category for task in tasks})
-            for done, (content, from_cache) in enumerate(run(_analyse, tasks), start=1):
+            for done, (content, steps) in enumerate(run(_analyse, tasks), start=1):
                 write_record(file, content)
-                reused += from_cache
+                computed.append(steps)
                 report(done, len(tasks), _name(labels, content.category))
     finally:
         if _opened.cache_info().currsize:
             _opened(tasks[0].project).close()
             _opened.cache_clear()
-    return reused
+    return computed
 
 
 def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> None:
