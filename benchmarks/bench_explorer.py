@@ -30,14 +30,22 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 
 MAP = "document.querySelector('.map .scatter')?.backlightMap"
-# Polled in the page, where it costs nothing. Arguments: a condition on `map`, the callback of the driver.
-POLL = f"""const [condition, done] = arguments, holds = new Function('map', `return ${{condition}}`);
+# Polled in the page, where it costs nothing. Arguments: a condition on `map`, whether it is told by the map,
+# the callback of the driver, which gets the moment it held: the map's last painting, or now.
+POLL = f"""const [condition, drawn, done] = arguments;
+const holds = new Function('map', `return ${{condition}}`);
 const look = () => {{
   const map = {MAP};
-  if (map && map.painted && !map.pending && holds(map)) requestAnimationFrame(() => done(true));
+  if (map && map.painted && !map.pending && holds(map)) done(drawn ? map.paintedAt : performance.now());
   else setTimeout(look, 4);
 }};
 look();"""
+# What a person does counts from the event in the page: how long the driver takes to do it does not.
+ARM = """window.acted = null;
+const heard = () => { window.acted = window.acted ?? performance.now(); };
+for (const kind of ['change', 'click', 'pointerup'])
+  document.addEventListener(kind, heard, { capture: true, once: true });
+performance.clearResourceTimings();"""
 LOADED = """(() => { const images = [...document.querySelectorAll('.thumbnail img')];
   return images.length > 0 && images.every((x) => x.complete); })()"""
 SIDE, SMALL_SIDE, CHUNK = 32, 8, 5000
@@ -145,35 +153,24 @@ SENT = "return performance.getEntriesByType('resource').reduce((sum, e) => sum +
 
 
 class Clock:
-    """Rows of (step, seconds, bytes) of one page."""
+    """Rows of (step, seconds, bytes) of one page, in the page's own clock."""
 
     def __init__(self, driver):
         self.driver, self.rows = driver, []
 
     def until(self, done):
-        """Wait until a condition on `map` and the page holds and is painted."""
-        self.driver.execute_async_script(POLL, done)
+        """Wait until a condition on `map` and the page holds; return when it was painted, in ms."""
+        return self.driver.execute_async_script(POLL, done, done != LOADED)
 
-    def step(self, name, act, done):
-        """Time an act until what it leads to."""
-        self.driver.execute_script("performance.clearResourceTimings()")
-        start = time.perf_counter()
+    def step(self, name, act, *done):
+        """Time an act until what it leads to, or to several things one after the other."""
+        self.driver.execute_script(ARM)
         act()
-        self.until(done)
-        self.rows.append((name, time.perf_counter() - start, self.driver.execute_script(SENT)))
-
-    def let_go(self, name, act, **words):
-        """Time from the end of a drag, in the page's clock: how long the hand takes does not count."""
-        self.driver.execute_script(
-            "document.querySelector('.map .scatter-stage').addEventListener('pointerup',"
-            " () => { window.letGo = performance.now(); }, { capture: true, once: true });"
-            "performance.clearResourceTimings()"
-        )
-        act()
-        for word, done in words.items():
-            self.until(done)
-            seconds = self.driver.execute_script("return (performance.now() - window.letGo) / 1000")
-            self.rows.append((f"{name} until {word}", seconds, self.driver.execute_script(SENT)))
+        for condition in done:
+            end = self.until(condition)
+            start = self.driver.execute_script("return window.acted ?? 0")  # 0: the page itself was opened
+            word = f"{name} until {'pictures' if condition == LOADED else 'drawn'}"
+            self.rows.append((word, (end - start) / 1000, self.driver.execute_script(SENT)))
 
 
 def measure(folder, classes, per_class):
@@ -185,32 +182,36 @@ def measure(folder, classes, per_class):
     try:
         driver.get("about:blank")
         clock, page = Clock(driver), Page.__new__(Page)
-        clock.step("first points in a fresh browser", lambda: page.__init__(driver, server), "true")
+        clock.step("fresh browser", lambda: page.__init__(driver, server), "true")
         page.wait(lambda: page.all(".cluster"))
         time.sleep(1)  # what else the page loads is no part of the next step
         if classes > 1:
             second = f"map.cloud.index[0] === {per_class}"
-            clock.step("class until drawn", lambda: page.choose("app--category", "class 1"), second)
+            clock.step("class", lambda: page.choose("app--category", "class 1"), second)
+            time.sleep(1)
         page.choose("app--clustering", "kmeans-02")
         clock.until("map.cloud.names.length === 2")
+        time.sleep(1)
         eight = "map.cloud.names.length === 8"
-        clock.step("clustering until drawn", lambda: page.choose("app--clustering", "kmeans-08"), eight)
+        clock.step("clustering", lambda: page.choose("app--clustering", "kmeans-08"), eight)
+        time.sleep(1)
         spectral = "map.titles[0].startsWith('component')"
-        clock.step("spectral map until drawn", lambda: page.choose("app--embedding", "spectral"), spectral)
+        clock.step("spectral map", lambda: page.choose("app--embedding", "spectral"), spectral)
         page.wait(lambda: len(page.all(".cluster")) == 8)
-        clock.step("cluster click until pictures", lambda: page.click(".cluster", 3), LOADED)
+        time.sleep(1)
+        clock.step("cluster", lambda: page.click(".cluster", 3), "map.cloud.chosen", LOADED)
         box = page.one(".map .scatter").rect
         x0, y0 = box["x"] + 80, box["y"] + 60
         x1, y1 = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         for tool, corners in (
-            ("box", [(x0, y0), (x1, y1)]),
+            ("rectangle", [(x0, y0), (x1, y1)]),
             ("lasso", [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]),
         ):
             page.click("#app--select-none")
             clock.until("!map.cloud.chosen && !document.querySelector('.thumbnail')")
-            page.click(f".map [data-tool={tool}]")
-            steps = {"marked": "map.cloud.chosen", "pictures": LOADED}
-            clock.let_go(tool, lambda corners=corners: page.lasso(corners), **steps)
+            page.click(f".map [data-tool={'box' if tool == 'rectangle' else tool}]")
+            time.sleep(0.5)
+            clock.step(tool, lambda corners=corners: page.lasso(corners), "map.cloud.chosen", LOADED)
         clock.rows.append(("zoom step until drawn", driver.execute_async_script(ZOOM), 0))
         clock.rows += heatmaps(server.url, classes * per_class)
         return clock.rows, (started, *server.memory())

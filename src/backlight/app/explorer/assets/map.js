@@ -140,6 +140,7 @@
       this.labels.replaceChildren(...backlight.axes.labels(this.plot, across, up, this.titles));
       this.mark();
       this.painted += 1;
+      this.paintedAt = performance.now();
     }
 
     picture(width, height, scale) {
