@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from torch import nn
 
+from backlight import attribute, composite
 from explained import explain, rand
 
 SPELLINGS = {
@@ -101,3 +103,20 @@ def test_a_final_softmax_hands_relevance_to_the_logits():
     given[:, 1] = torch.softmax(x, -1)[:, 1]
     found = explain(lambda x: F.softmax(x, -1), x, given=given)
     assert (found.relevance[0].abs().sum(-1) > 0).all()
+
+
+def test_under_attn_lrp_only_the_softmax_keeps_relevance():
+    """The expansion's constant term: what is the same whatever queries and keys are."""
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, bias=False, norm_first=True)
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(40, 3, bias=False)).double().eval()
+    x = torch.randn(2, 5, 8, dtype=torch.float64)
+    audit = attribute(model, x, 1, composite=composite("attn-lrp", epsilon=1e-10)).audit()
+    kept = dict.fromkeys(("softmax", "elsewhere"), 0.0)
+    for operation in audit.operations:
+        kind = "softmax" if operation.site.kind == "softmax" else "elsewhere"
+        kept[kind] += operation.leaked
+        if kind == "softmax":
+            assert operation.leaks["constant"] == pytest.approx(operation.leaked, rel=1e-9)
+    assert kept["softmax"] == pytest.approx(audit.received - audit.returned, rel=1e-5)
+    assert abs(kept["elsewhere"]) < 1e-5 * abs(kept["softmax"])
