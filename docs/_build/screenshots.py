@@ -1,6 +1,6 @@
-"""Retake the pictures of the explorer in docs/images from a finished run: `screenshots.py RUN`.
+"""Retake the pictures of the explorer in docs/images from a run of the demo: `screenshots.py RUN WEIGHTS`.
 
-Needs Chromium and chromedriver. `backlight demo --no-explore` gives the pictures shown in README.md.
+Needs Chromium and chromedriver. `backlight demo --no-explore` leaves both in the folder it writes.
 """
 
 import shutil
@@ -56,6 +56,40 @@ def first_class(driver):
     settle(driver)
 
 
+def tab(driver, name):
+    """Bring a lower panel to the front."""
+    tabs = driver.find_elements(By.CSS_SELECTOR, ".lower-tab")
+    next(tab for tab in tabs if tab.text == name).click()
+    settle(driver, 2)
+
+
+def click(driver, css, number=0):
+    driver.find_elements(By.CSS_SELECTOR, css)[number].click()
+    settle(driver, 2)
+
+
+def panels(driver):
+    """Every lower panel, and the wide overview."""
+    click(driver, "#samples--view label", 1)
+    keep(driver, "explorer-table")
+    click(driver, "#samples--view label", 0)
+    tab(driver, "Cluster cards")
+    keep(driver, "explorer-cards")
+    click(driver, ".cluster-card header > .btn", 0)
+    click(driver, ".cluster-card header > .btn", 1)
+    keep(driver, "explorer-versus")
+    tab(driver, "Tags")
+    keep(driver, "explorer-tags")
+    tab(driver, "Compare")
+    keep(driver, "explorer-compare")
+    tab(driver, "Live")
+    click(driver, "#live--use")
+    settle(driver, 4)
+    keep(driver, "explorer-live")
+    click(driver, "#overview--widen")
+    keep(driver, "explorer-scores")
+
+
 def take(url, dark):
     driver = browser(dark)
     try:
@@ -69,11 +103,17 @@ def take(url, dark):
             driver.find_element(By.CSS_SELECTOR, ".thumbnail").click()
             settle(driver)
             keep(driver, "explorer-sample")
+            click(driver, ".modal .btn-close")
+            panels(driver)
+        else:
+            tab(driver, "Cluster cards")
+            keep(driver, "explorer-cards-dark")
     finally:
         driver.quit()
 
 
 if __name__ == "__main__":
-    with explore(sys.argv[1]) as explorer:
+    model = {"model": "backlight.app.demo:small_cnn", "weights": sys.argv[2]}
+    with explore(sys.argv[1], **model) as explorer:
         for dark in (False, True):
             take(explorer.url, dark)
