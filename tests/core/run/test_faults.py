@@ -63,6 +63,10 @@ def test_killed_before_any_file_appears_the_run_continues_to_the_same_data(tmp_p
     run(tmp_path / "run")
     run(tmp_path / "undisturbed")
     same(content(tmp_path / "run"), content(tmp_path / "undisturbed"))
+    for path in (tmp_path / "undisturbed").rglob("shard-*.*"):
+        assert (
+            path.read_bytes() == (tmp_path / "run" / path.relative_to(tmp_path / "undisturbed")).read_bytes()
+        )
     assert verify(tmp_path / "run") == []
     assert not list((tmp_path / "run").rglob(".*.part"))
 
