@@ -111,8 +111,8 @@ def check_few_samples(subject: Subject) -> None:
         return  # what its steps make of large counts is theirs
     for name, value in _fields(subject, processor).items():
         if isinstance(value, int) and not isinstance(value, bool) and name != "seed":
-            for n in (FEW[-1], ENOUGH):
-                _bears(subject, _rebuilt(subject, name, n + 1), n, f", {name} = {n + 1}")
+            more = FEW[-1] + 1
+            _bears(subject, _rebuilt(subject, name, more), FEW[-1], f", {name} = {more}")
 
 
 def _rebuilt(subject: Subject, name: str, value: int) -> Processor | None:
