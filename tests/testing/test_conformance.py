@@ -7,10 +7,18 @@ from backlight.core.registry import registry
 from backlight.testing import Specimen, check_registry_entry, conformance
 
 BUILT_IN = [entry for entry in registry().entries() if entry.built_in]
+
+
+def scores(n):
+    """Return what `suspicion` is fed with."""
+    return {"contrast": float(n) / 4, "homophily": 0.5}
+
+
 SPECIMENS = {
     ("processor", "descent-knn"): Specimen(modules=("pynndescent",)),
     ("processor", "metric-knn"): Specimen(others={"metric": "chebyshev"}),
     ("processor", "opentsne"): Specimen(modules=("openTSNE",)),
+    ("processor", "suspicion"): Specimen(inputs=scores),
     ("processor", "umap"): Specimen(modules=("umap",)),
 }
 INSTALLED = {(entry.kind, entry.name) for entry in BUILT_IN}

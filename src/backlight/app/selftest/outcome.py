@@ -150,7 +150,7 @@ def scatter(trials: Sequence[Trial], measure: str, title: str) -> str:
             f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5" fill="{colours[trial.artefact]}" fill-opacity=".75">'
             f"<title>{name}</title></circle>"
         )
-    for number, (artefact, colour) in enumerate(colours.items()):
+    for number, (artefact, colour) in enumerate(colours.items() if len(colours) > 1 else ()):
         x, y = left + 8, top + 14 + 15 * number
         drawn.append(f'<circle cx="{x + 4}" cy="{y - 4}" r="4" fill="{colour}"/>')
         drawn.append(f'<text x="{x + 12}" y="{y}">{escape(artefact)}</text>')
