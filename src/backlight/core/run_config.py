@@ -53,9 +53,7 @@ class Config:
     method: str = _key("text", "gradient", "An attribution method.")
     parameters: Mapping[str, Any] | None = _key("table", None, "A parameter of the method.", option="set")
     canonizers: tuple[str, ...] = _key("texts", ("auto",), "Canonizers: auto, none, or names; repeatable.")
-    target: str = _key(
-        "text", "true", "What is explained: true, predicted, contrastive or a class number."
-    )
+    target: str = _key("text", "true", "What is explained: true, predicted, contrastive or a class number.")
     size: tuple[int, int] | None = _key(
         "size", None, "Height and width of the model's input; pictures are resized and cropped."
     )
