@@ -43,11 +43,15 @@ class AlphaBeta(Rule):
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return relevance; two maps forward and two back when no input is negative."""
         op = op.without(self.zero_params)
-        up = quotient(relevance, op.positive_part, self.epsilon, self.stabiliser) * self.alpha
+        # Each quotient is freed before the next is made: at the first layers of a network they are large.
+        share = agreeing(
+            op, self.alpha * quotient(relevance, op.positive_part, self.epsilon, self.stabiliser)
+        )
         if self.beta == 0:
-            return agreeing(op, up)
-        down = quotient(relevance, op.negative_part, self.epsilon, self.stabiliser) * -self.beta
-        return agreeing(op, up) + _opposing(op, down)
+            return share
+        return share - _opposing(
+            op, self.beta * quotient(relevance, op.negative_part, self.epsilon, self.stabiliser)
+        )
 
     def absorbed(self, op: AffineOp, relevance: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
         """Return what the bias takes, and what units keep that have no contribution of a sign."""
