@@ -82,6 +82,9 @@
   let turn = 0;
   const look = async (project, analysis, category, embedding, clustering, by, selection) => {
     if (!category) return [no_update, no_update];
+    // Only a selection changes nothing else. A clustering that is written again has other names or colours.
+    const { triggered } = window.dash_clientside.callback_context;
+    if (!triggered.every(({ prop_id }) => prop_id === "store--selection.data")) held.groups = null;
     turn += 1;
     const mine = turn;
     const scope = [project, analysis, category];
