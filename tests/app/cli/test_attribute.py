@@ -17,6 +17,8 @@ def net(num_classes=2):
         nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
         nn.Linear(16, num_classes),
     )
+def fixed():
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
 class Undifferentiable(nn.Module):
     def forward(self, x):
         return (x.mean((2, 3)) > 0).float()
@@ -86,6 +88,10 @@ def test_weights_are_loaded(place):
         ({"--method": "gradients"}, "did you mean 'gradient'"),
         ({"--method": "tsne"}, "no attribution method"),
         ({"--size": "big"}, "expected a size such as 224"),
+        (
+            {"--model": "net.py:fixed", "--size": "12"},
+            "cannot take pictures of 12 x 12; give the --size it was made for",
+        ),
         ({"--mean": "a,b"}, "three separated by commas"),
         ({"--out": "taken"}, "not empty and no run"),
     ],

@@ -20,6 +20,7 @@ from backlight.core.sample import probabilities
 from backlight.core.sources.data import Picture, read_picture
 from backlight.core.sources.labels import Labels
 from backlight.core.sources.preprocessing import Preprocessing
+from backlight.core.sources.sizes import fitting
 
 
 @final
@@ -117,24 +118,8 @@ def explain_pictures(
 def _explained(explainer: Explainer, inputs: Tensor, classes: Callable[[Tensor], Tensor]) -> Attribution:
     device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
     inputs = inputs.to(device)
-    try:
+    with fitting(explainer.model, inputs):
         return explainer.explain(inputs, classes)
-    except RuntimeError:
-        _check_size(explainer.model, inputs)
-        raise
-
-
-def _check_size(model: nn.Module, inputs: Tensor) -> None:
-    """Raise RequestError if the model, left to itself, cannot take inputs of this size."""
-    height, width = inputs.shape[-2:]
-    try:
-        with torch.no_grad():
-            model.eval()(inputs)
-    except RuntimeError as error:
-        raise RequestError(
-            f"{type(model).__name__} cannot take pictures of {height} x {width}; give the --size it was made "
-            f"for ({str(error).splitlines()[0]})"
-        ) from error
 
 
 def _joined(name: str, picture: Picture, found: Sequence[Attribution]) -> Explained:

@@ -22,6 +22,7 @@ from backlight.core.run.reading import read_picture
 from backlight.core.run.settings import Settings
 from backlight.core.run.writing import missing, read_record
 from backlight.core.sources.data import Source
+from backlight.core.sources.sizes import fitting
 from backlight.core.store import atomic_text
 
 Progress = Callable[[int, int, str], None]
@@ -104,13 +105,14 @@ def try_one(explainer: Explainer, source: Source, settings: Settings) -> tuple[t
             reason = reason or BacklightError(picture)
             continue
         labels = torch.tensor([source.label(number)])
-        inputs = settings.preprocessing.inputs(picture[None])
         device = next((p.device for p in explainer.model.parameters()), labels.device)
+        inputs = settings.preprocessing.inputs(picture[None]).to(device)
         layers = settings.output.layers
         try:
-            explained = explainer.explain(
-                inputs.to(device), settings.explained, labels=labels.to(device), layers=layers
-            )
+            with fitting(explainer.model, inputs):
+                explained = explainer.explain(
+                    inputs, settings.explained, labels=labels.to(device), layers=layers
+                )
         except EngineError as error:  # of this sample perhaps; two in a row are taken for the model's
             if isinstance(reason, EngineError) or "NaN" not in str(error):
                 raise
