@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 
 import dash_bootstrap_components as dbc
 import numpy as np
-from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, ctx, html, no_update
 from numpy.typing import NDArray
 
 from backlight.core.curation import Curation
@@ -55,14 +55,6 @@ class Compare(Panel):
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Offer what there is; show overlap and map while the panel is in front; keep selections linked."""
-        # Until then nothing is asked of the server.
-        callback.clientside(
-            f"""(shown, ...place) =>
-                shown === "{context.name}" && place[2] ? place : window.dash_clientside.no_update""",
-            Output(context.id("place"), "data"),
-            Input(context.store("shown"), "data"),
-            *[Input(context.store(store), "data") for store in PLACE],
-        )
         self._offer(callback, context)
         self._show(callback, context)
         self._link(callback, context)
