@@ -74,6 +74,7 @@ def test_clusters_are_renamed_merged_hidden_and_all_of_it_undone(own):
     own.click(f"{place} .btn", 0)
     own.wait(lambda: names(own) == ["Cluster 0", "Cluster 1", "<b>snow</b>", "Noise"])
     own.wait(lambda: "<b>snow</b>" in own.groups(), "the map does not know the name")
+    own.wait(lambda: "<b>snow</b>" in own.texts(".cluster-card .link"))  # the cards are the new ones
     place = menu(own, 1)
     Select(own.one(f"{place} select")).select_by_visible_text("<b>snow</b>")
     own.click(f"{place} .btn", 1)
