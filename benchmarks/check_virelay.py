@@ -26,7 +26,7 @@ from torch import nn
 
 from backlight.core.analysis import analyze
 from backlight.core.explainer import Explainer
-from backlight.core.heatmap import heatmap
+from backlight.core.pictures.heatmap import heatmap
 from backlight.core.pipeline import pipeline
 from backlight.core.project import open_project
 from backlight.core.run import Output, Settings, attribute_dataset

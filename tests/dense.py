@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from backlight.core.composite import Composite, Entry, Match
 from backlight.core.engine import Interceptor
-from backlight.core.plan import Plan
+from backlight.core.interception.plan import Plan
 from backlight.core.rule import Rule
 
 Formula = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from backlight import composite
 from backlight.core.coverage import Covered
 from backlight.core.engine import Interceptor
-from backlight.core.plan import Plan
+from backlight.core.interception.plan import Plan
+from backlight.core.interception.surroundings import evaluation
 from backlight.core.registry import registry
-from backlight.core.surroundings import evaluation
 
 
 class Calls(nn.Module):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backlight.core.errors import RequestError
-from backlight.core.heatmap import colour_map
 from backlight.core.interchange.exporting import export
+from backlight.core.pictures.heatmap import colour_map
 from backlight.core.project import open_project
 from backlight.core.registry import registry
 from backlight.core.run.cluster import shards_on

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from backlight.app.web import explore
     from backlight.core.composite import composite
     from backlight.core.explainer import Attribution, Explainer, attribute
-    from backlight.core.grid import heatmap_grid
-    from backlight.core.heatmap import heatmap
+    from backlight.core.pictures.grid import heatmap_grid
+    from backlight.core.pictures.heatmap import heatmap
     from backlight.core.pipeline import pipeline
     from backlight.core.project import open_project
     from backlight.core.registry import plugins
@@ -39,8 +39,8 @@ _HOMES = {
     "attribute": "backlight.core.explainer",
     "composite": "backlight.core.composite",
     "explore": "backlight.app.web",
-    "heatmap": "backlight.core.heatmap",
-    "heatmap_grid": "backlight.core.grid",
+    "heatmap": "backlight.core.pictures.heatmap",
+    "heatmap_grid": "backlight.core.pictures.grid",
     "open_project": "backlight.core.project",
     "pipeline": "backlight.core.pipeline",
     "plugins": "backlight.core.registry",

@@ -11,8 +11,8 @@ from PIL import Image
 
 from backlight.app.explorer.cache import ByteCache
 from backlight.app.web import make_app
-from backlight.core.heatmap import overlay, rgb_heatmap
 from backlight.core.panel import image_url
+from backlight.core.pictures.heatmap import overlay, rgb_heatmap
 from backlight.core.project import ATTRIBUTION_FILE, DATA_FILE, open_project
 from synthetic_run import write_run
 

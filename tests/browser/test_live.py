@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 
-from backlight.core.live import Question, load_live
 from backlight.core.project import open_project
+from backlight.core.projects.live import Question, load_live
 from backlight.plugins.viewers.placing import place
 from live_run import write_live_run
 

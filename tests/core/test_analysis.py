@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from backlight.core.analysis import analyze, ranking
-from backlight.core.cache import Cache
 from backlight.core.errors import RequestError
 from backlight.core.pipeline import Pipeline, Step, pipeline
+from backlight.core.pipelines.cache import Cache
 from backlight.core.project import Label, LabelMap, open_project, write_project
 from backlight.plugins.processors.preprocessing import Flatten
 

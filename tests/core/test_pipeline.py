@@ -13,9 +13,9 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.decomposition import PCA
 
 import backlight
-from backlight.core.cache import Cache
 from backlight.core.errors import RequestError
 from backlight.core.pipeline import Pipeline, Step, pipeline
+from backlight.core.pipelines.cache import Cache
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.neighbours import Knn

@@ -8,7 +8,7 @@ import yaml
 from backlight.app.web import make_app
 from backlight.core.panel import image_url
 from backlight.core.project import open_project
-from backlight.core.sample import describe
+from backlight.core.projects.sample import describe
 
 PROJECT = {
     "name": "imported",

@@ -13,9 +13,9 @@ import numpy as np
 
 from backlight.app.explorer.factory import make_app
 from backlight.app.explorer.server import Server, new_token
-from backlight.core.live import Live, load_live
 from backlight.core.project import Project, open_project
-from backlight.core.table import rows
+from backlight.core.projects.live import Live, load_live
+from backlight.core.projects.table import rows
 
 if TYPE_CHECKING:
     from torch import nn

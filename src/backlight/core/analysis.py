@@ -22,10 +22,10 @@ import yaml
 from numpy.typing import NDArray
 
 from backlight.core.analysis_file import Finding, Record, file_attributes, finding, record, write_record
-from backlight.core.cache import Cache
 from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
-from backlight.core.executor import executor
 from backlight.core.pipeline import Pipeline, pipeline
+from backlight.core.pipelines.cache import Cache
+from backlight.core.pipelines.executor import executor
 from backlight.core.project import ANALYSIS_FILE, Label, LabelMap, Project, open_project
 from backlight.core.store import atomic_hdf5, atomic_text, open_hdf5
 

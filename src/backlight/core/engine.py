@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from backlight.core.aliases import Aliases
-from backlight.core.attachment import Attachment
 from backlight.core.coverage import Audited, Covered, Treatment
-from backlight.core.functions import (
+from backlight.core.interception.aliases import Aliases
+from backlight.core.interception.attachment import Attachment
+from backlight.core.interception.functions import (
     CONCATENATIONS,
     FUNCTIONS,
     ROUTE,
@@ -33,15 +33,15 @@ from backlight.core.functions import (
     convolution_map,
     is_fixed,
 )
-from backlight.core.lineage import non_negative, origin, yields_non_negative
-from backlight.core.maps import FunctionMap
-from backlight.core.merging import Merged, Merger, Norm, Producer, verify
-from backlight.core.node import Explained, Run
+from backlight.core.interception.lineage import non_negative, origin, yields_non_negative
+from backlight.core.interception.maps import FunctionMap
+from backlight.core.interception.merging import Merged, Merger, Norm, Producer, verify
+from backlight.core.interception.node import Explained, Run
+from backlight.core.interception.plan import Matcher, Plan
+from backlight.core.interception.tensors import all_finite, map_tensors, tensors_in
+from backlight.core.interception.tokens import Tokens
 from backlight.core.ops import AffineOp, Call, DenseMap, Fresh, LinearMap, Op, Site
-from backlight.core.plan import Matcher, Plan
 from backlight.core.rule import Rule
-from backlight.core.tensors import all_finite, map_tensors, tensors_in
-from backlight.core.tokens import Tokens
 
 _GET = "__get__"
 _MODULE_CALL: types.CodeType = nn.Module.__call__.__code__

@@ -13,9 +13,9 @@ from backlight.core.canonizer import Canonizer
 from backlight.core.composite import Composite
 from backlight.core.composite import composite as build_composite
 from backlight.core.coverage import Audit, Coverage
-from backlight.core.differentiation import Differentiator, Inputs, Passed, structured
 from backlight.core.errors import RequestError
-from backlight.core.plan import Plan
+from backlight.core.interception.differentiation import Differentiator, Inputs, Passed, structured
+from backlight.core.interception.plan import Plan
 from backlight.core.processor import Processor
 from backlight.core.registry import registry
 from backlight.core.targets import Contrast, Explained, Target

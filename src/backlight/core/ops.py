@@ -251,8 +251,8 @@ class Op:
     derived: tensors derived from parameters, shared by all batches. memo: intermediate results of this
     execution, shared by all targets. arguments: the call's arguments by name, for kinds whose rules need them
     (normalisation, softmax, max-pool). origins: for products, which operation made each input (see
-    core.lineage). replay, constants: in a differentiable explanation, what computes the output from inputs
-    and parameters, and these parameters.
+    core.interception.lineage). replay, constants: in a differentiable explanation, what computes the output
+    from inputs and parameters, and these parameters.
     """
 
     site: Site

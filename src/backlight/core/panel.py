@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from backlight.core.errors import RequestError, unknown
-from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
+from backlight.core.pictures.heatmap import COLOUR_MAPS, SCALINGS
 
 if TYPE_CHECKING:
-    from backlight.core.live import Live
     from backlight.core.project import Category, Project
+    from backlight.core.projects.live import Live
 
 Store = Literal[
     "project", "analysis", "category", "clustering", "embedding", "colour", "selection", "sample", "shown"

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from backlight.core.adapter import as_processor
-from backlight.core.cache import Cache, step_key
-from backlight.core.digest import digest_text, digest_value, qualified_name
 from backlight.core.errors import RequestError, unknown
+from backlight.core.pipelines.adapter import as_processor
+from backlight.core.pipelines.cache import Cache, step_key
+from backlight.core.pipelines.digest import digest_text, digest_value, qualified_name
 from backlight.core.processor import Processor, Stage, check_fields
 from backlight.core.registry import registry
 

@@ -18,11 +18,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from backlight.core.annotations import Annotations
-from backlight.core.confine import Roots
-from backlight.core.curation import Curation
 from backlight.core.errors import FormatError, RequestError, unknown
-from backlight.core.image_directory import ImageDirectory
+from backlight.core.projects.annotations import Annotations
+from backlight.core.projects.confine import Roots
+from backlight.core.projects.curation import Curation
+from backlight.core.projects.image_directory import ImageDirectory
 from backlight.core.store import Rows, atomic_text, channels_first, class_indices, displayable, open_hdf5
 
 PROJECT_FILE = "project.yaml"

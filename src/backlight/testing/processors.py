@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from backlight.core.cache import Cache, step_key
 from backlight.core.errors import BacklightError
 from backlight.core.pipeline import Pipeline
+from backlight.core.pipelines.cache import Cache, step_key
 from backlight.core.processor import Processor
 from backlight.testing import methods
 from backlight.testing.require import ConformanceError, failing_as, require

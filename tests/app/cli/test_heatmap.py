@@ -12,7 +12,7 @@ from PIL import Image
 
 import backlight
 from backlight.app.cli import main
-from backlight.core.heatmap import COLOUR_MAPS, channel_sum, colour_map, rgb_heatmap
+from backlight.core.pictures.heatmap import COLOUR_MAPS, channel_sum, colour_map, rgb_heatmap
 from backlight.core.sources.models import load_model
 
 NET = """

@@ -16,7 +16,7 @@ from backlight.app.report.cards import cards
 from backlight.app.report.page import page
 from backlight.app.report.pictures import bars, data_uri, scatter
 from backlight.core.analysis import analyze
-from backlight.core.heatmap import channel_sum
+from backlight.core.pictures.heatmap import channel_sum
 from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.project import open_project
 from backlight.plugins.processors.clusterings import Agglomerative

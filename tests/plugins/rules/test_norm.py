@@ -10,7 +10,7 @@ from torch import Tensor
 from backlight import rule
 from backlight.core.composite import Composite, Entry, Match
 from backlight.core.engine import Interceptor
-from backlight.core.plan import Plan
+from backlight.core.interception.plan import Plan
 from dense import st
 
 POOLS = {

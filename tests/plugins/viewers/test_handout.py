@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from backlight.core.annotations import Tag
 from backlight.core.errors import RequestError
-from backlight.core.table import rows
+from backlight.core.projects.annotations import Tag
+from backlight.core.projects.table import rows
 from backlight.plugins.viewers.handout import FORMATS, encode
 
 TAGS = {"mark": Tag("mark", np.array([61, 3])), "=cmd()": Tag("=cmd()", np.array([61]))}

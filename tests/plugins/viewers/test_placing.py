@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from backlight.core.errors import RequestError
-from backlight.core.live import Question, load_live, picture_of
 from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.project import open_project
+from backlight.core.projects.live import Question, load_live, picture_of
 from backlight.plugins.processors.neighbours import Knn
 from backlight.plugins.processors.reduction import Pca
 from backlight.plugins.viewers.placing import NEAREST, Front, likeness, place

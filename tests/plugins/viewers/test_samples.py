@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from backlight.core.errors import RequestError
-from backlight.core.sample import describe, probabilities
+from backlight.core.projects.sample import describe, probabilities
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 5)), elements=st.floats(width=32)))

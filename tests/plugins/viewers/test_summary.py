@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backlight.core.project import ATTRIBUTION_FILE
-from backlight.core.table import read_table
+from backlight.core.projects.table import read_table
 from backlight.plugins.viewers.summary import analysis_space, summarise
 from synthetic_run import CLASSES, MARKED, MARKED_CLASS, PER_CLASS
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selected
-from backlight.core.sample import Sample, describe
+from backlight.core.projects.sample import Sample, describe
 from dash import Input, Output, State, html
 
 MOST = 1000

@@ -93,7 +93,7 @@ def configured(preset: str, settings: Sequence[str]) -> Pipeline:
 
     from backlight.core.errors import RequestError
     from backlight.core.pipeline import pipeline
-    from backlight.core.pipeline_file import read_pipeline
+    from backlight.core.pipelines.pipeline_file import read_pipeline
 
     own: dict[str, Any] = {}
     of_steps: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def swept(steps: Pipeline, sweeps: Sequence[str]) -> Pipeline:
     import yaml
 
     from backlight.core.errors import RequestError
-    from backlight.core.pipeline_file import sweep
+    from backlight.core.pipelines.pipeline_file import sweep
 
     for text in sweeps:
         name, equals, values = text.partition("=")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from backlight.core.cache import Cache
+    from backlight.core.pipelines.cache import Cache
 
 
 @click.group()
@@ -37,8 +37,8 @@ def clear(run: Path, keep: float | None) -> None:
 
 def _cache(run: Path) -> Cache:
     from backlight.core.analysis import CACHE_FOLDER
-    from backlight.core.cache import Cache
     from backlight.core.errors import RequestError
+    from backlight.core.pipelines.cache import Cache
 
     root = run if run.is_dir() else run.parent
     if not (root / "project.yaml").is_file() and not (root / CACHE_FOLDER).is_dir():

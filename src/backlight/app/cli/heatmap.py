@@ -108,7 +108,7 @@ def command(
     from backlight.app.heatmap.explaining import explain_pictures, read_pictures
     from backlight.app.heatmap.output import ARRAYS, FORMATS, Look, check_output, write
     from backlight.app.heatmap.ways import ways
-    from backlight.core.heatmap import checked_look
+    from backlight.core.pictures.heatmap import checked_look
 
     checked_look(cmap, scaling, level)
     check_output(out, (*FORMATS, *ARRAYS))

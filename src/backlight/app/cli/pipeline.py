@@ -27,8 +27,8 @@ def show(name: str, settings: tuple[str, ...], toml: bool, out: Path | None) -> 
     """Print the steps of the preset or file NAME in order."""
     from backlight.app.cli.analyze import configured
     from backlight.core.errors import RequestError
-    from backlight.core.pipeline_file import drawn, to_toml
-    from backlight.core.pipeline_picture import picture
+    from backlight.core.pipelines.pipeline_file import drawn, to_toml
+    from backlight.core.pipelines.pipeline_picture import picture
     from backlight.core.store import atomic_text
 
     steps = configured(name, settings)

@@ -24,7 +24,7 @@ def command(heatmap: Path, cmap: str, level: float, out: Path) -> None:
 
     from backlight.app.heatmap.output import FORMATS, check_output, save_picture
     from backlight.core.errors import FormatError
-    from backlight.core.heatmap import checked_look, recolour
+    from backlight.core.pictures.heatmap import checked_look, recolour
 
     checked_look(cmap, "image", level)
     check_output(out, tuple(FORMATS))

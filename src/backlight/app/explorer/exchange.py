@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.curation import Curation
 from backlight.core.errors import RequestError, unknown
-from backlight.core.heatmap import COLOUR_MAPS
 from backlight.core.panel import MODES, check_colour, selected, selection
+from backlight.core.pictures.heatmap import COLOUR_MAPS
 from backlight.core.project import Analysis, Category, Project
+from backlight.core.projects.curation import Curation
 
 LIMIT = 32 << 20
 """Largest document read, in bytes."""

@@ -19,9 +19,9 @@ from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
-from backlight.core.live import Live
 from backlight.core.panel import PanelContext, selected
 from backlight.core.project import Project
+from backlight.core.projects.live import Live
 from backlight.core.registry import registry
 
 ASSETS = Path(__file__).parent / "assets"

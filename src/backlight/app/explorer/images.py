@@ -15,10 +15,10 @@ from PIL import Image
 
 from backlight.app.explorer.cache import ByteCache
 from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
-from backlight.core.heatmap import SCALINGS, channel_sum, colour_map, overlay, rgb_heatmap
 from backlight.core.panel import MODES
+from backlight.core.pictures.heatmap import SCALINGS, channel_sum, colour_map, overlay, rgb_heatmap
 from backlight.core.project import Project
-from backlight.core.sample import describe
+from backlight.core.projects.sample import describe
 
 CACHE_BYTES = 64 << 20
 

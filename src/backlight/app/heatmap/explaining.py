@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from backlight.app.heatmap.ways import Way
 from backlight.core.errors import RequestError
 from backlight.core.explainer import Attribution, Explainer
+from backlight.core.projects.sample import probabilities
 from backlight.core.run.preparing import chosen_canonizers, chosen_composite
-from backlight.core.sample import probabilities
 from backlight.core.sources.data import Picture, read_picture
 from backlight.core.sources.labels import Labels
 from backlight.core.sources.preprocessing import Preprocessing

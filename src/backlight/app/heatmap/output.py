@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from backlight.core.errors import RequestError
-from backlight.core.grid import heatmap_grid
-from backlight.core.heatmap import heatmap, overlay
+from backlight.core.pictures.grid import heatmap_grid
+from backlight.core.pictures.heatmap import heatmap, overlay
 from backlight.core.store import atomic_path
 
 if TYPE_CHECKING:  # recolouring a file needs no torch

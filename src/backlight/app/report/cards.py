@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.errors import FormatError
-from backlight.core.heatmap import channel_sum, rgb_heatmap
+from backlight.core.pictures.heatmap import channel_sum, rgb_heatmap
 from backlight.core.project import Category, Project
-from backlight.core.sample import Sample, describe
+from backlight.core.projects.sample import Sample, describe
 
 Array = NDArray[Any]
 

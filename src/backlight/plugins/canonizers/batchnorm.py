@@ -23,9 +23,9 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.canonizer import Canonizer
-from backlight.core.functions import is_fixed, scale_and_shift
 from backlight.core.hookspecs import CanonizerSpec, hookimpl
-from backlight.core.maps import FunctionMap
+from backlight.core.interception.functions import is_fixed, scale_and_shift
+from backlight.core.interception.maps import FunctionMap
 from backlight.core.ops import AffineOp, Call, ConvolutionMap, DenseMap, Derived
 
 

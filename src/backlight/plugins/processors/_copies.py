@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from backlight.core.differentiation import structured
 from backlight.core.errors import RequestError
+from backlight.core.interception.differentiation import structured
 
 
 def chunks(copies: int, batch: int, batch_size: int) -> Iterator[range]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-from backlight.core.differentiation import Differentiator
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors._copies import combine, floating
 

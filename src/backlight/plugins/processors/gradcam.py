@@ -11,9 +11,9 @@ from typing import Any, ClassVar, final
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from backlight.core.differentiation import Differentiator
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors._copies import only
 

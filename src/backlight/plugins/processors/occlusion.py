@@ -12,8 +12,8 @@ from typing import Any, ClassVar, final
 
 import torch
 
-from backlight.core.differentiation import Differentiator
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
 from backlight.plugins.processors._copies import chunks, only, positive

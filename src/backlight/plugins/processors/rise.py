@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from backlight.core.differentiation import Differentiator
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
 from backlight.plugins.processors._copies import chunks, only, positive

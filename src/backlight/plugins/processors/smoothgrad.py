@@ -13,8 +13,8 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from backlight.core.differentiation import Differentiator, structured
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
+from backlight.core.interception.differentiation import Differentiator, structured
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
 from backlight.plugins.processors._copies import chunks, combine, floating, length, positive

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from backlight.core.functions import per_axis
 from backlight.core.hookspecs import RuleSpec, hookimpl
+from backlight.core.interception.functions import per_axis
 from backlight.core.ops import Op, Stabiliser, quotient
 from backlight.core.rule import Rule
 

@@ -13,7 +13,10 @@ import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.annotations import (
+from backlight.core.errors import BacklightError, RequestError
+from backlight.core.hookspecs import PanelSpec, hookimpl
+from backlight.core.panel import Callbacks, Panel, PanelContext, selected, selection
+from backlight.core.projects.annotations import (
     NAME_LENGTH,
     NOTE_LENGTH,
     Annotations,
@@ -22,10 +25,7 @@ from backlight.core.annotations import (
     read_events,
     written,
 )
-from backlight.core.errors import BacklightError, RequestError
-from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selected, selection
-from backlight.core.table import rows
+from backlight.core.projects.table import rows
 from backlight.plugins.viewers.handout import FORMATS, encode
 
 EMPTY = "No tags yet. Select samples, name what they share, and press “Tag selection”."

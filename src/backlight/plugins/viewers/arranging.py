@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.annotations import tags_of
-from backlight.core.curation import Curation
 from backlight.core.errors import RequestError, unknown
 from backlight.core.project import Category, Project
-from backlight.core.table import Table, read_table
+from backlight.core.projects.annotations import tags_of
+from backlight.core.projects.curation import Curation
+from backlight.core.projects.table import Table, read_table
 
 Indices = NDArray[np.int64]
 DOWN = "-down"

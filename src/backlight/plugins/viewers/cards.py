@@ -8,11 +8,11 @@ from typing import Any, ClassVar, final
 import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.annotations import NAME_LENGTH
-from backlight.core.curation import Curation
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, selection
+from backlight.core.projects.annotations import NAME_LENGTH
+from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.palette import cluster_colour
 from backlight.plugins.viewers.summary import Summary, picture, summarise
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, final
 import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
-from backlight.core.curation import Curation
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection
 from backlight.core.project import Category
+from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.palette import NOISE, cluster_colour
 
 MARK_CHOSEN = """(selection, names, ids) => ids.map(({index}) =>

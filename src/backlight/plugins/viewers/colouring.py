@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.project import Category, Project
-from backlight.core.table import Table, read_table
+from backlight.core.projects.table import Table, read_table
 from backlight.plugins.viewers.palette import COLOURS, NOISE, NOISE_COLOUR, cluster_colour
 
 PLAIN = {

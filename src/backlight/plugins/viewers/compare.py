@@ -11,10 +11,10 @@ import numpy as np
 from dash import ALL, Input, Output, State, ctx, html, no_update
 from numpy.typing import NDArray
 
-from backlight.core.curation import Curation
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, selection, typed_array
 from backlight.core.project import Category, Project
+from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.embedding import SCRIPT, map_place, map_stores, read_groups, read_points
 from backlight.plugins.viewers.overlap import Side, cell, overlap, renumbered, side
 from backlight.plugins.viewers.palette import cluster_colour

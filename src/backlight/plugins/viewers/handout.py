@@ -1,4 +1,4 @@
-"""Rows of core.table as files to hand on: CSV, JSON or Parquet."""
+"""Rows of core.projects.table as files to hand on: CSV, JSON or Parquet."""
 
 from __future__ import annotations
 

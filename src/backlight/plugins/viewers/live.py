@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backlight.core.errors import BacklightError, RequestError
-from backlight.core.heatmap import overlay, rgb_heatmap
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.live import NONE, RUN, Answer, Live, Question, picture_of, read_upload
 from backlight.core.panel import (
     Callbacks,
     Panel,
@@ -30,8 +28,10 @@ from backlight.core.panel import (
     selected,
     selection,
 )
+from backlight.core.pictures.heatmap import overlay, rgb_heatmap
 from backlight.core.project import Category, Project
-from backlight.core.sample import probabilities
+from backlight.core.projects.live import NONE, RUN, Answer, Live, Question, picture_of, read_upload
+from backlight.core.projects.sample import probabilities
 from backlight.plugins.viewers.palette import ACCENT, NOISE_COLOUR
 from backlight.plugins.viewers.placing import Placed, likeness, place
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.errors import BacklightError, FormatError, RequestError
-from backlight.core.heatmap import channel_sum
+from backlight.core.pictures.heatmap import channel_sum
 from backlight.core.pipeline import Pipeline, pipeline
 from backlight.core.project import Category, Project
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import BacklightError
 from backlight.core.panel import PanelContext
 from backlight.core.project import Analysis, Category, Project
-from backlight.core.table import read_table
+from backlight.core.projects.table import read_table
 from backlight.plugins.viewers.summary import by_centre
 
 READABLE = 20_000_000

@@ -11,7 +11,6 @@ import numpy as np
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.errors import FormatError, RequestError
-from backlight.core.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import (
     COLOUR_DEFAULTS,
@@ -25,8 +24,9 @@ from backlight.core.panel import (
     selected,
     selection,
 )
+from backlight.core.pictures.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.project import Category, Project
-from backlight.core.sample import Sample, describe
+from backlight.core.projects.sample import Sample, describe
 from backlight.plugins.viewers.arranging import DOWN, ORDERS, Place, arranged, orders
 from backlight.plugins.viewers.summary import analysis_space
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from backlight.core.errors import BacklightError
-from backlight.core.heatmap import channel_sum, colour_map, normalised
+from backlight.core.pictures.heatmap import channel_sum, colour_map, normalised
 from backlight.core.project import Category, Project
-from backlight.core.table import read_table
+from backlight.core.projects.table import read_table
 
 AVERAGED = 64
 """At most so many heatmaps are averaged, evenly spaced over the cluster."""

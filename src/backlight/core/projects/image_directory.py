@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from backlight.core.confine import Roots
 from backlight.core.errors import FormatError, unknown
+from backlight.core.projects.confine import Roots
 
 if TYPE_CHECKING:
     from backlight.core.project import LabelMap

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.annotations import Tag, tags_of
-from backlight.core.curation import Curation
 from backlight.core.errors import FormatError
-from backlight.core.sample import probabilities
+from backlight.core.projects.annotations import Tag, tags_of
+from backlight.core.projects.curation import Curation
+from backlight.core.projects.sample import probabilities
 
 if TYPE_CHECKING:
     from backlight.core.project import Category, Project

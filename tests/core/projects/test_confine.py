@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from backlight.core.confine import Roots
 from backlight.core.errors import FormatError
 from backlight.core.project import ANALYSIS_FILE, DATA_FILE, PROJECT_FILE, open_project
+from backlight.core.projects.confine import Roots
 from synthetic_run import write_run
 
 

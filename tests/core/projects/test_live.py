@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from backlight.core import live as module
 from backlight.core.errors import BacklightError, FormatError, RequestError
 from backlight.core.explainer import attribute
-from backlight.core.live import NONE, RUN, Question, load_live, picture_of, read_upload
 from backlight.core.project import open_project
+from backlight.core.projects import live as module
+from backlight.core.projects.live import NONE, RUN, Question, load_live, picture_of, read_upload
 from live_run import CLASSES, write_live_run
 from synthetic_run import write_run
 

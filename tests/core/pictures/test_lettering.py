@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from backlight.core import lettering
-from backlight.core.lettering import Lettering
+from backlight.core.pictures import lettering
+from backlight.core.pictures.lettering import Lettering
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=60)
 

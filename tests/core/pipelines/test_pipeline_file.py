@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from backlight.core.cache import Cache
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.pipeline import pipeline
-from backlight.core.pipeline_file import drawn, read_pipeline, sweep, to_toml
+from backlight.core.pipelines.cache import Cache
+from backlight.core.pipelines.pipeline_file import drawn, read_pipeline, sweep, to_toml
 
 
 def maps(n=60):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from backlight.core.errors import RequestError, unknown
-from backlight.core.heatmap import channel_sum, overlay, rgb_heatmap
-from backlight.core.lettering import Lettering
+from backlight.core.pictures.heatmap import channel_sum, overlay, rgb_heatmap
+from backlight.core.pictures.lettering import Lettering
 from backlight.core.store import displayable
 
 LAYOUTS = ("beside", "overlay", "heatmap")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.coverage import Covered
-from backlight.core.eager import uncompiled
 from backlight.core.errors import EngineError, unknown
+from backlight.core.interception.eager import uncompiled
 from backlight.core.ops import Site
 
 _RUN = re.compile(r"(.+)\[(-?\d+)\]")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.decomposition import PCA
 
-from backlight.core.digest import canonical, digest_code, digest_text, digest_value, environment
 from backlight.core.errors import RequestError
+from backlight.core.pipelines.digest import canonical, digest_code, digest_text, digest_value, environment
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.neighbours import Knn
 
@@ -192,7 +192,7 @@ class Holder:
 
 def test_equal_in_every_process():
     code = (
-        "from backlight.core.digest import digest_code, canonical;"
+        "from backlight.core.pipelines.digest import digest_code, canonical;"
         "from backlight.plugins.processors.strategies import Strategies;"
         "print(digest_code(Strategies), canonical(Strategies(smallest=0.1)))"
     )

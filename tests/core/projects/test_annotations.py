@@ -9,8 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backlight.core.annotations import Annotations, checked_name, indices, ranges, read_events, tags_of
 from backlight.core.errors import BacklightError, FormatError, RequestError
+from backlight.core.projects.annotations import (
+    Annotations,
+    checked_name,
+    indices,
+    ranges,
+    read_events,
+    tags_of,
+)
 
 
 @pytest.fixture

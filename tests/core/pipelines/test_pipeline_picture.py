@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from backlight.core.pipeline import Pipeline, Step, pipeline
-from backlight.core.pipeline_picture import picture
+from backlight.core.pipelines.pipeline_picture import picture
 from backlight.plugins.processors.preprocessing import Flatten
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from backlight import Explainer, attribute, composite
 from backlight.core.composite import Entry, Match
-from backlight.core.functions import FUNCTIONS, bind_named
+from backlight.core.interception.functions import FUNCTIONS, bind_named
 from explained import explain, rand
 
 IMAGE, TOKENS = (2, 4, 6, 6), (2, 5, 8)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from backlight.core.errors import EngineError
-from backlight.core.tensors import tensors_in
+from backlight.core.interception.tensors import tensors_in
 
 EMBEDDINGS: tuple[Callable[..., Any], ...] = (F.embedding, torch.embedding)
 

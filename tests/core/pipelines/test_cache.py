@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from backlight.core.cache import Cache, step_key
+from backlight.core.pipelines.cache import Cache, step_key
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.spectral import Spectral
 
@@ -113,7 +113,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_entry(tmp_path):
     cache.put(KEY, {"x": np.arange(3)})
     script = f"""
         import numpy as np, sys
-        from backlight.core import cache
+        from backlight.core.pipelines import cache
         real = np.savez
         def slow(file, **arrays):
             file.write(b"half an entry"); file.flush()
@@ -170,7 +170,8 @@ def test_key_changes_with_every_field_and_input():
 
 def test_key_does_not_depend_on_what_was_looked_up_before():
     code = (
-        "from backlight.core.cache import step_key; from backlight.plugins.processors.neighbours import Knn;"
+        "from backlight.core.pipelines.cache import step_key; "
+        "from backlight.plugins.processors.neighbours import Knn; "
     )
     keys = set()
     for first in ("", "import backlight; backlight.pipeline('spray').to_dict();"):
@@ -181,7 +182,7 @@ def test_key_does_not_depend_on_what_was_looked_up_before():
 
 def test_key_changes_with_code_and_versions(monkeypatch):
     base = step_key(KMeans(3), {})
-    monkeypatch.setattr("backlight.core.cache.environment", lambda dist: "another version")
+    monkeypatch.setattr("backlight.core.pipelines.cache.environment", lambda dist: "another version")
     assert step_key(KMeans(3), {}) != base
     monkeypatch.undo()
     monkeypatch.setattr("backlight.plugins.processors.kmeans.unit_rows", lambda points: points)

@@ -6,7 +6,7 @@ import pytest
 import threadpoolctl
 
 from backlight.core.errors import BacklightError, RequestError
-from backlight.core.executor import InProcess, Processes, executor
+from backlight.core.pipelines.executor import InProcess, Processes, executor
 
 
 def square(x):

@@ -6,8 +6,8 @@ import yaml
 from PIL import Image
 
 from backlight.core.errors import FormatError
-from backlight.core.image_directory import DOWN, KEYS, UP, fit
 from backlight.core.project import PROJECT_FILE, open_project
+from backlight.core.projects.image_directory import DOWN, KEYS, UP, fit
 from synthetic_run import write_run
 
 ENTRY = {

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from backlight.core.errors import RequestError
-from backlight.core.heatmap import (
+from backlight.core.pictures.heatmap import (
     COLOUR_MAPS,
     channel_sum,
     colour_map,

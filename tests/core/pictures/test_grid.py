@@ -11,8 +11,8 @@ from PIL import Image
 
 import backlight
 from backlight.core.errors import RequestError
-from backlight.core.grid import LAYOUTS, Tile, grid, heatmap_grid
-from backlight.core.heatmap import overlay, rgb_heatmap
+from backlight.core.pictures.grid import LAYOUTS, Tile, grid, heatmap_grid
+from backlight.core.pictures.heatmap import overlay, rgb_heatmap
 
 SIDE, GAP = 32, 8
 rng = np.random.default_rng(0)

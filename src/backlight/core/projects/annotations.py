@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from backlight.core.curation import Curation
 from backlight.core.errors import FormatError, RequestError
+from backlight.core.projects.curation import Curation
 from backlight.core.store import atomic_text
 
 TAG_ACTIONS = ("tag", "untag", "note", "remove")

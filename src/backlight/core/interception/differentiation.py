@@ -14,11 +14,11 @@ from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
 from backlight.core.engine import Interceptor
 from backlight.core.errors import EngineError, RequestError
-from backlight.core.node import Run
-from backlight.core.plan import Plan
-from backlight.core.surroundings import captured, evaluation, hidden_modules
+from backlight.core.interception.node import Run
+from backlight.core.interception.plan import Plan
+from backlight.core.interception.surroundings import captured, evaluation, hidden_modules
+from backlight.core.interception.tokens import Tokens
 from backlight.core.targets import Explained, Target, explained
-from backlight.core.tokens import Tokens
 
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 

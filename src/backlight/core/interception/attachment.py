@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from backlight.core.tensors import map_tensors, tensors_in
+from backlight.core.interception.tensors import map_tensors, tensors_in
 
 
 class Attachment:

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backlight.core.annotations import Annotations, curated, read_events
-from backlight.core.curation import Curation
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.project import ANALYSIS_FILE, open_project
-from backlight.core.table import rows
+from backlight.core.projects.annotations import Annotations, curated, read_events
+from backlight.core.projects.curation import Curation
+from backlight.core.projects.table import rows
 from synthetic_run import write_run
 
 PLACE = "spray/00000001/hdbscan"

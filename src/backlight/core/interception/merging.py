@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from backlight.core.errors import EngineError
-from backlight.core.functions import scale_and_shift
-from backlight.core.joined import Joined, JoinedOp
-from backlight.core.node import LOW
+from backlight.core.interception.functions import scale_and_shift
+from backlight.core.interception.joined import Joined, JoinedOp
+from backlight.core.interception.node import LOW
+from backlight.core.interception.plan import Plan, Undecided
 from backlight.core.ops import AffineOp, Call, ChannelMap, DenseMap, Op, Site, widened
-from backlight.core.plan import Plan, Undecided
 from backlight.core.rule import Rule
 
 View = Callable[[Tensor], Tensor]

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from backlight.core.digest import canonical, digest_code, digest_text, environment, qualified_name
+from backlight.core.pipelines.digest import canonical, digest_code, digest_text, environment, qualified_name
 from backlight.core.processor import Processor
 from backlight.core.registry import registry
 from backlight.core.store import atomic_path

@@ -1,0 +1,1 @@
+"""Relevance as pictures: colour maps, grids, captions."""
