@@ -147,7 +147,7 @@ def test_a_sample_is_opened_and_left_by_keys(page):
     page.wait(lambda: page.all(".thumbnail"))
     page.all(".thumbnail")[0].send_keys(Keys.ENTER)
     page.wait(lambda: page.all(".modal.show"))
-    first = page.one(".sample-facts").text
+    first = page.wait(lambda: page.one(".sample-facts").text)
     press(page, "n")
     page.wait(lambda: page.one(".sample-facts").text != first)
     press(page, "p")

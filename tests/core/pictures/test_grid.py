@@ -124,7 +124,7 @@ def test_it_is_public_and_takes_what_attribute_gives():
 
 
 def test_the_guide_draws_what_it_says():
-    page = (Path(__file__).parents[2] / "docs/guide/heatmap.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/guide/heatmap.md").read_text(encoding="utf-8")
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
     pictures = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     figure = Figure()

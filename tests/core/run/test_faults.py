@@ -189,8 +189,9 @@ class Slow:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_on_the_command_line_ends_cleanly_with_130(tmp_path, number):
+@pytest.fixture
+def slow(tmp_path):
+    """Return a command whose run takes a while, to be given in `tmp_path`."""
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "net.py").write_text(
         "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(192, 2))\n"
@@ -205,8 +206,12 @@ def test_ctrl_c_on_the_command_line_ends_cleanly_with_130(tmp_path, number):
         "--data",
         "slow.py:Slow",
     ]
-    command += ["--out", "run", "--batch-size", "2", "--shard-size", "4", "--decoders", "1"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    return [*command, "--out", "run", "--batch-size", "2", "--shard-size", "4", "--decoders", "1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_on_the_command_line_ends_cleanly_with_130(tmp_path, slow, number):
+    process = subprocess.Popen(slow, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run/records/shard-00000.json").exists():
         assert process.poll() is None and time.monotonic() < deadline
@@ -219,27 +224,13 @@ def test_ctrl_c_on_the_command_line_ends_cleanly_with_130(tmp_path, number):
     assert not list((tmp_path / "run").rglob(".*.part"))
     records = len(list((tmp_path / "run/records").iterdir()))
     assert 1 <= records < 15
-    assert subprocess.run([*command, "--quiet"], cwd=tmp_path, timeout=120).returncode == 0
+    assert subprocess.run([*slow, "--quiet"], cwd=tmp_path, timeout=120).returncode == 0
     assert verify(tmp_path / "run") == []
     assert np.isfinite(content(tmp_path / "run")["attribution.h5/attribution"]).all()
 
 
-def test_a_second_command_is_refused_while_the_first_works_on(tmp_path):
-    (tmp_path / "slow.py").write_text(SLOW)
-    (tmp_path / "net.py").write_text(
-        "from torch import nn\ndef net(): return nn.Sequential(nn.Flatten(), nn.Linear(192, 2))\n"
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "backlight",
-        "attribute",
-        "--model",
-        "net.py:net",
-        "--data",
-        "slow.py:Slow",
-    ]
-    command += ["--out", "run", "--batch-size", "2", "--shard-size", "4", "--decoders", "1", "--quiet"]
+def test_a_second_command_is_refused_while_the_first_works_on(tmp_path, slow):
+    command = [*slow, "--quiet"]
     first = subprocess.Popen(command, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not (tmp_path / "run/.lock").exists():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backlight.app.demo import Poisoned
 
 RUN_FOLDER = "run"
+MODEL = "backlight.app.demo:small_cnn"
 
 
 @click.command()
@@ -53,7 +54,8 @@ def command(dataset: str, seed: int, out: Path | None, no_explore: bool, port: i
         check_port("127.0.0.1", port)  # told now, not after the work
     find(dataset, seed, out)
     if no_explore:
-        click.echo(f"\nLook at it: backlight explore {run}")
+        live = f"--model {MODEL} --weights {weights_file(out, seed)}"
+        click.echo(f"\nLook at it: backlight explore {run} {live}")
         return
     from backlight.app.web import serve
 
@@ -63,6 +65,7 @@ def command(dataset: str, seed: int, out: Path | None, no_explore: bool, port: i
         port=port,
         open_browser=True,
         announce=lambda url: click.echo(f"\nLook at it: {url}  (Ctrl-C to stop)"),
+        live={"model": MODEL, "weights": str(weights_file(out, seed))},
     )
 
 
@@ -96,7 +99,7 @@ def find(dataset: str, seed: int, out: Path) -> None:
             Settings(demo.PREPROCESSING, batch_size=128),
             name=f"demo {dataset} {seed}",
             # Sources are told apart by names and labels, which painting does not change.
-            described={"model": "backlight.app.demo:small_cnn", "seed": seed},
+            described={"model": MODEL, "seed": seed},
             progress=report,
         )
     print_finished(done)
@@ -113,6 +116,11 @@ def find(dataset: str, seed: int, out: Path) -> None:
     )
 
 
+def weights_file(out: Path, seed: int) -> Path:
+    """Return where a demo keeps its network; another seed is another one."""
+    return out / f"model-{seed}.safetensors"
+
+
 def trained(source: Poisoned, seed: int, out: Path, report: Callable[..., None]) -> nn.Module:
     """Return the network trained on the pictures, or the one that an earlier demo left in `out`."""
     from safetensors.torch import save_file
@@ -121,7 +129,7 @@ def trained(source: Poisoned, seed: int, out: Path, report: Callable[..., None])
     from backlight.core.sources.models import load_weights
     from backlight.core.store import atomic_path
 
-    path = out / f"model-{seed}.safetensors"  # another seed is another network
+    path = weights_file(out, seed)
     if path.is_file():
         model = demo.small_cnn(len(source.classes)).eval()
         load_weights(model, path)
