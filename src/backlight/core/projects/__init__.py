@@ -1,1 +1,1 @@
-"""What a project holds beside its arrays: samples, annotations, folders it may read, a model to ask."""
+"""What a project holds: classes, inputs, attributions, analyses, annotations, and a model to ask."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from backlight.core.errors import FormatError, unknown
 from backlight.core.projects.confine import Roots
-
-if TYPE_CHECKING:
-    from backlight.core.project import LabelMap
+from backlight.core.projects.label_map import LabelMap
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DOWN = ("none", "center_crop", "resize")
