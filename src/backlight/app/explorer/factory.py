@@ -14,7 +14,7 @@ from backlight.app.explorer.choosing import combine
 from backlight.app.explorer.compression import compress
 from backlight.app.explorer.guard import Guard, logger, problem_card, sentence
 from backlight.app.explorer.images import image_routes
-from backlight.app.explorer.layout import CONTROLS, TABBED, Card, page
+from backlight.app.explorer.layout import CONTROLS, TABBED, Card, document, page
 from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
 from backlight.core.errors import PluginError, RequestError
@@ -57,7 +57,6 @@ def make_app(
         serve_locally=True,
         add_log_handler=False,
     )
-    app.index_string = app.index_string.replace("<html>", '<html lang="en">')
     restrict(app.server, token)
     sanitise(app)
     compress(app.server, scripts=token is not None)
@@ -68,7 +67,8 @@ def make_app(
         for item in sorted(found, key=_place)
     ]
     entries, problems = catalogue(projects)
-    app.layout = page(cards, entries, problems)
+    app.index_string = document(app.index_string, cards, entries)
+    app.layout = page(cards, problems)
     _choose(app)
     if any(card.slot == TABBED for card in cards):
         combine(app, opened)
@@ -128,7 +128,7 @@ def _card(app: Dash, spec: PanelSpec, projects: dict[str, Project], live: Mappin
         logger.warning("panel %s cannot be built", spec.name, exc_info=True)
         return Card(spec.name, spec.name, spec.slot, problem_card(spec.name, sentence(error)))
     guard.commit(app)
-    return Card(spec.name, panel.title, spec.slot, body, guard.slots)
+    return Card(spec.name, panel.title, spec.slot, body, guard.slots, guard.scripts)
 
 
 def _check_ids(body: Any, context: PanelContext) -> None:
@@ -161,8 +161,6 @@ def _choose(app: Dash) -> None:
         *[Input(store, "data") for store in stores],
         Input("app--restore", "data"),
         State("store--selection", "data"),
-        State("app--catalogue", "data"),
-        State("app--choices", "data"),
     )
 
 

@@ -35,6 +35,7 @@ class Guard:
         self._browser: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
         self._data: dict[str, Callable[..., Any]] = {}
         self.slots: list[str] = []
+        self.scripts: list[str] = []
 
     def __call__(
         self, *dependencies: Any, **options: Any
@@ -55,6 +56,10 @@ class Guard:
         contained = f"(...args) => backlight.guard({json.dumps(self._slot())}, {source}, args)"
         self._browser.append((contained, dependencies, options))
 
+    def script(self, source: str) -> None:
+        """Run JavaScript once as the page opens, before any callback."""
+        self.scripts.append(source)
+
     def data(self, name: str, function: Callable[..., Any]) -> None:
         """Serve what `function` returns, as JSON, to the panel's own scripts."""
         if not _NAME.fullmatch(name) or name in self._data:
@@ -70,7 +75,10 @@ class Guard:
         for name, function in self._data.items():
             panel = self._context.name
             app.server.add_url_rule(
-                f"/panel/{quote(panel)}/{name}.json", f"panel-{panel}-{name}", _answer(function, panel)
+                f"/panel/{quote(panel)}/{name}.json",
+                f"panel-{panel}-{name}",
+                _answer(function, panel),
+                methods=["GET", "POST"],
             )
 
     def _slot(self) -> str:
@@ -125,11 +133,15 @@ def _contain(function: Callable[..., Any], slot: str, panel: str) -> Callable[..
 
 
 def _answer(function: Callable[..., Any], panel: str) -> Callable[[], Response]:
-    """Return a view of what a function makes of the JSON list `args`; what it cannot use gets a sentence."""
+    """Return a view of what a function makes of the JSON list `args`; what it cannot use gets a sentence.
+
+    `args` comes in the address, or as the body where it is long.
+    """
 
     def view() -> Response:
         try:
-            args = json.loads(request.args.get("args", ""))
+            posted = request.method == "POST"
+            args = json.loads(request.get_data() if posted else request.args.get("args", ""))
             if not isinstance(args, list):
                 raise RequestError("'args' is not a JSON list")
             return jsonify(function(*args))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,16 +38,33 @@ class Card:
     problems: Sequence[str] = field(default=())
     """Ids of the places where its callbacks say why they failed."""
 
+    scripts: Sequence[str] = field(default=())
+    """JavaScript that runs once as the page opens."""
 
-def page(cards: Sequence[Card], entries: list[dict[str, Any]], problems: Sequence[str]) -> html.Div:
+
+HARMLESS = {ord(character): f"\\u{ord(character):04x}" for character in "<%"}
+"""What could end a script or name one of Dash's placeholders, as JSON may write it."""
+
+
+def document(template: str, cards: Sequence[Card], entries: list[dict[str, Any]]) -> str:
+    """Return Dash's page with what is open as data and the panels' scripts: they begin before Dash does."""
+    opened = {"catalogue": entries, "defaults": COLOUR_DEFAULTS, "allowed": COLOUR_CHOICES}
+    text = json.dumps(opened).translate(HARMLESS)
+    data = f'<script type="application/json" id="app--opened">{text}</script>'
+    scripts = dict.fromkeys(script for card in cards for script in card.scripts)
+    begin = "".join(f"<script>{script}</script>" for script in [*scripts, "backlight.begin();"])
+    return template.replace("<html>", '<html lang="en">').replace(
+        "{%scripts%}", f"{data}{{%scripts%}}{begin}"
+    )
+
+
+def page(cards: Sequence[Card], problems: Sequence[str]) -> html.Div:
     """Return the whole layout."""
     front = next((card.name for card in cards if card.slot == TABBED), None)
     start = {"colour": COLOUR_DEFAULTS, "shown": front}
     stores = [dcc.Store(id=f"store--{store}", data=start.get(store)) for store in STORES]
     return html.Div(
         [
-            dcc.Store(id="app--catalogue", data=entries),
-            dcc.Store(id="app--choices", data={"defaults": COLOUR_DEFAULTS, "allowed": COLOUR_CHOICES}),
             dcc.Store(id="app--restore"),
             dcc.Download(id="app--download"),
             html.Div(id="app--toast", className="toast-line", role="status"),

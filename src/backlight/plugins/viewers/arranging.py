@@ -80,14 +80,6 @@ def arranged(place: Place, indices: Indices, order: str, search: str) -> Indices
     return indices[np.lexsort((-rank if order.endswith(DOWN) else rank, missing))]
 
 
-def orders(shown: str) -> list[dict[str, str]]:
-    """Return the orders that are offered: the usual ones, and the one that is shown."""
-    if not shown.endswith(DOWN) or any(entry["value"] == shown for entry in ORDERS):
-        return ORDERS
-    label = next(e["label"] for e in ORDERS if e["value"] == shown.removesuffix(DOWN))
-    return [*ORDERS, {"value": shown, "label": f"{label}, falling"}]
-
-
 def _keys(place: Place, facts: Table, order: str) -> Any:
     if order == "file":
         return np.array(place.files(facts.index), dtype=object)

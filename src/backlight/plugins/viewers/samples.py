@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, final
 from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
 import numpy as np
-from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Input, Output, State, html, no_update
 
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
@@ -17,20 +18,20 @@ from backlight.core.panel import (
     MODES,
     SAMPLINGS,
     Callbacks,
-    Mode,
     Panel,
     PanelContext,
+    from_typed,
     image_url,
-    selected,
     selection,
 )
 from backlight.core.pictures.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.project import Category, Project
 from backlight.core.projects.sample import Sample, describe
-from backlight.plugins.viewers.arranging import DOWN, ORDERS, Place, arranged, orders
+from backlight.plugins.viewers.arranging import ORDERS, Place, arranged
 from backlight.plugins.viewers.summary import analysis_space
 
 PER_PAGE = 24
+SEARCH_LENGTH = 100
 SCALING_WORDS = [
     {"value": value, "label": word}
     for value, word in zip(
@@ -46,19 +47,9 @@ SCALING_WORDS = [
         strict=True,
     )
 ]
-HEADINGS = {
-    "index": "Index",
-    "label": "Label",
-    "prediction": "Predicted",
-    "confidence": "Confidence",
-    "cluster": "Cluster",
-    "tags": "Tags",
-    "file": "File",
-}
-"""What a column of the table is sorted by, and what it is called."""
-
 MOST_CHANNELS = 12
-EMPTY = "Select samples to see them here: drag on the map, or click a cluster or a class."
+
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
 @final
@@ -95,7 +86,7 @@ class Samples(Panel):
             placeholder="Search",
             size="sm",
             debounce=0.3,
-            maxLength=100,
+            maxLength=SEARCH_LENGTH,
         )
         pager = html.Div(
             [
@@ -129,22 +120,11 @@ class Samples(Panel):
             ],
             className="panel-head",
         )
-        grid = html.Div(html.P(EMPTY, className="empty"), id=context.id("grid"), className="grid")
-        return html.Div(
-            [
-                dcc.Store(id=context.id("page")),
-                dcc.Store(id=context.id("listed")),
-                head,
-                grid,
-                _large(context),
-            ]
-        )
+        return html.Div([head, html.Div(id=context.id("grid"), className="grid"), _large(context)])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
-        """Choose the page in the browser; send only what a page shows."""
+        """Draw a page in the browser (samples.js), which is told about its samples only."""
         self._choose_colour(callback, context)
-        self._list(callback, context)
-        self._choose_page(callback, context)
         self._show_page(callback, context)
         self._show_sample(callback, context)
         self._find_similar(callback, context)
@@ -173,63 +153,18 @@ class Samples(Panel):
             Input(context.store("colour"), "data"),
         )
 
-    def _list(self, callback: Callbacks, context: PanelContext) -> None:
-        # As selected, a selection stays in the browser; only to sort or search it goes to the server.
+    def _show_page(self, callback: Callbacks, context: PanelContext) -> None:
+        callback.script(SCRIPT)
+        callback.data("page", lambda scope, *asked: _page(context, tuple(scope), *asked))
         callback.clientside(
-            """(selection, order, search) =>
-                order === "given" && !search ? selection : window.dash_clientside.no_update""",
-            Output(context.id("listed"), "data"),
-            Input(context.store("selection"), "data"),
-            Input(context.id("order"), "value"),
-            Input(context.id("search"), "value"),
-        )
-
-        @callback(
-            Output(context.id("listed"), "data", allow_duplicate=True),
-            Input(context.store("selection"), "data"),
-            Input(context.id("order"), "value"),
-            Input(context.id("search"), "value"),
-            State(context.store("clustering"), "data"),
-            prevent_initial_call=True,
-        )
-        def arrange(
-            chosen: dict[str, Any] | None, order: str, search: str | None, clustering: str | None
-        ) -> Any:
-            if order == "given" and not search:
-                return no_update
-            if chosen is None:
-                return None
-            project, analysis, category = chosen["scope"]
-            place = Place(
-                context.projects[project], context.category(project, analysis, category), clustering
-            )
-            found = arranged(place, selected(chosen), order, search or "")
-            label = f"{chosen['label']}, search “{search}”" if search else chosen["label"]
-            return selection(chosen["scope"], found, label)
-
-    def _choose_page(self, callback: Callbacks, context: PanelContext) -> None:
-        callback.clientside(
-            f"""(selection, back, forward, shown) => {{
-                const chosen = selection ? backlight.array(selection.indices) : [];
-                const none = selection ? `nothing · ${{selection.label}}` : "";
-                if (!chosen.length) return [null, none, "", true];
-                const turn = {{"{context.id("previous")}": -1, "{context.id("next")}": 1}};
-                const step = turn[window.dash_clientside.callback_context.triggered_id] || 0;
-                const total = chosen.length, pages = Math.ceil(total / {PER_PAGE});
-                const page = step && shown ? (shown.page + step + pages) % pages : 0;
-                const indices = [...chosen.slice(page * {PER_PAGE}, (page + 1) * {PER_PAGE})];
-                const count = `${{total.toLocaleString("en")}} · ${{selection.label}}`;
-                return [{{page, indices, scope: selection.scope, project: selection.scope[0]}}, count,
-                        `${{page + 1}} of ${{pages}}`, pages < 2];
-            }}""",
-            Output(context.id("page"), "data"),
+            "(...args) => backlight.samples.show(...args)",
             Output(context.id("count"), "children"),
             Output(context.id("pages"), "children"),
             Output(context.id("pager"), "hidden"),
-            Input(context.id("listed"), "data"),
-            Input(context.id("previous"), "n_clicks"),
-            Input(context.id("next"), "n_clicks"),
-            State(context.id("page"), "data"),
+            Input(context.store("selection"), "data"),
+            *[Input(context.id(key), "value") for key in ("order", "search", "view")],
+            *[Input(context.store(store), "data") for store in ("colour", "clustering")],
+            *[Input(context.id(key), "n_clicks") for key in ("previous", "next")],
         )
 
     def _find_similar(self, callback: Callbacks, context: PanelContext) -> None:
@@ -254,75 +189,68 @@ class Samples(Panel):
             scope = (project, analysis, category)
             return selection(scope, similar(found, clustering, sample), f"nearest to {sample}"), False
 
-    def _show_page(self, callback: Callbacks, context: PanelContext) -> None:
-        @callback(
-            Output(context.id("grid"), "children"),
-            Output(context.id("grid"), "className"),
-            Input(context.id("page"), "data"),
-            Input(context.store("colour"), "data"),
-            Input(context.id("view"), "value"),
-            Input(context.store("clustering"), "data"),
-            State(context.id("order"), "value"),
-        )
-        def show(
-            page: dict[str, Any] | None, colour: dict[str, str], view: str, clustering: str | None, order: str
-        ) -> Any:
-            if not page:
-                return html.P(EMPTY, className="empty"), "grid"
-            project = context.projects[page["project"]]
-            found = describe(project, page["indices"])
-            if view != "table":
-                return [_thumbnail(context, project.name, s, colour) for s in found], "grid"
-            place = Place(project, context.category(*page["scope"]), clustering)
-            return _table(context, place, found, colour, order), "as-table"
-
-        @callback(
-            Output(context.id("order"), "value"),
-            Output(context.id("order"), "options"),
-            Input(context.item("sort", ALL), "n_clicks"),
-            State(context.id("order"), "value"),
-            prevent_initial_call=True,
-        )
-        def sort(clicks: list[int | None], order: str) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
-                return no_update, no_update
-            key = str(ctx.triggered_id["index"])
-            order = f"{key}{DOWN}" if order == key else key
-            return order, orders(order)
-
     def _show_sample(self, callback: Callbacks, context: PanelContext) -> None:
-        @callback(
+        callback.clientside(
+            "(...args) => backlight.samples.step(...args)",
             Output(context.store("sample"), "data"),
-            Input(context.item("thumbnail", ALL), "n_clicks"),
             Input(context.item("step", ALL), "n_clicks"),
             State(context.store("sample"), "data"),
-            State(context.id("page"), "data"),
         )
-        def choose(clicks: list[int | None], steps: list[int | None], sample: int | None, page: Any) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"] or not page:
-                return no_update
-            if ctx.triggered_id["type"] == context.id("thumbnail"):
-                return ctx.triggered_id["index"]
-            shown = page["indices"]
-            position = shown.index(sample) if sample in shown else 0
-            return shown[(position + ctx.triggered_id["index"]) % len(shown)]
 
         @callback(
             Output(context.id("large"), "is_open"),
             Output(context.id("large-title"), "children"),
             Output(context.id("large-body"), "children"),
             Input(context.store("sample"), "data"),
-            Input(context.store("colour"), "data"),
-            State(context.id("page"), "data"),
+            State(context.store("colour"), "data"),
+            State(context.store("project"), "data"),
             prevent_initial_call=True,
         )
-        def enlarge(sample: int | None, colour: dict[str, str], page: dict[str, Any] | None) -> Any:
-            if sample is None or not page or ctx.triggered_id != context.store("sample"):
+        def enlarge(sample: int | None, colour: dict[str, str], name: str) -> Any:
+            if sample is None:
                 return no_update, no_update, no_update
-            project = context.projects[page["project"]]
+            project = context.projects[name]
             found = describe(project, [sample])[0]
             body = _large_body(project.name, found, colour, _channels(project, found, colour))
             return True, found.label or f"Sample {sample}", body
+
+
+def _page(
+    context: PanelContext,
+    scope: tuple[str, str, str],
+    chosen: dict[str, Any],
+    order: str,
+    search: str,
+    clustering: str | None,
+    number: int,
+    wide: bool,
+) -> dict[str, Any]:
+    """Return how many samples there are, and what is known about those of one page.
+
+    number: the page; beyond the last one it begins again. wide: clusters and tags, too, for the table.
+    """
+    place = Place(context.projects[scope[0]], context.category(*scope), clustering)
+    found = arranged(place, from_typed(chosen).astype(np.int64), order, str(search)[:SEARCH_LENGTH])
+    first = PER_PAGE * (int(number) % max(1, -(-len(found) // PER_PAGE)))
+    indices = found[first : first + PER_PAGE]
+    samples = [_facts(sample) for sample in describe(place.project, indices.tolist())]
+    if wide:
+        names = (c if c is None else place.curation.name(c) for c in place.clusters(indices))
+        for sample, cluster, tags in zip(samples, names, place.tags(indices), strict=True):
+            sample |= {"cluster": cluster, "tags": tags}
+    return {"total": len(found), "samples": samples}
+
+
+def _facts(sample: Sample) -> dict[str, Any]:
+    guess, confidence = sample.predicted[0] if sample.predicted else (None, None)
+    return {
+        "index": sample.index,
+        "label": sample.label,
+        "guess": guess,
+        "confidence": confidence,
+        "correct": sample.correct,
+        "file": sample.file_name,
+    }
 
 
 def similar(category: Category, clustering: str | None, sample: int) -> list[int]:
@@ -362,59 +290,6 @@ def _pictures(context: PanelContext) -> html.Details:
     summary = html.Summary(bar, title="Colour map, strength, enlargement")
     return html.Details(
         [summary, html.Div(fields, className="menu")], id=context.id("pictures"), className="drop"
-    )
-
-
-def _table(
-    context: PanelContext, place: Place, samples: list[Sample], colour: dict[str, str], order: str
-) -> html.Table:
-    headings = [html.Th(html.Span("Picture", className="visually-hidden"))]
-    for key, text in HEADINGS.items():
-        way = {key: "ascending", f"{key}{DOWN}": "descending"}.get(order, "none")
-        button = html.Button(
-            text, id=context.item("sort", key), className="heading", title=f"Sort by {text.lower()}"
-        )
-        headings.append(html.Th(button, scope="col", **{"aria-sort": way}))
-    indices, curation = np.array([s.index for s in samples], dtype=np.int64), place.curation
-    listed = zip(samples, place.clusters(indices), place.tags(indices), strict=True)
-    rows = [
-        html.Tr(
-            [
-                html.Td(_thumbnail(context, place.project.name, s, colour)),
-                html.Td(str(s.index), className="number"),
-                html.Td(s.label or "–"),
-                html.Td(
-                    s.predicted[0][0] if s.predicted else "–", className="wrong" if s.correct is False else ""
-                ),
-                html.Td(f"{s.predicted[0][1]:.1%}" if s.predicted else "–", className="number"),
-                html.Td("–" if cluster is None else curation.name(cluster)),
-                html.Td(", ".join(tags)),
-                html.Td(s.file_name, className="file", title=s.file_name),
-            ]
-        )
-        for s, cluster, tags in listed
-    ]
-    return html.Table([html.Thead(html.Tr(headings)), html.Tbody(rows)], className="sample-table")
-
-
-def _thumbnail(context: PanelContext, project: str, sample: Sample, colour: dict[str, str]) -> html.Button:
-    mode: Mode = next(mode for mode in MODES if mode == colour["mode"])
-    guess, confidence = sample.predicted[0] if sample.predicted else ("no prediction", None)
-    caption = [
-        html.Span(guess, className="wrong" if sample.correct is False else ""),
-        html.Span("" if confidence is None else f"{confidence:.0%}", className="quiet"),
-    ]
-    return html.Button(
-        [
-            html.Img(
-                src=image_url(project, sample.index, mode, colour["cmap"], colour["scaling"]),
-                alt=f"sample {sample.index}",
-            ),
-            html.Div(caption, className="caption"),
-        ],
-        id=context.item("thumbnail", sample.index),
-        className="thumbnail",
-        title=f"{sample.label or 'no label'}, predicted {guess} · {sample.file_name}",
     )
 
 

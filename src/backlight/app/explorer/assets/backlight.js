@@ -81,8 +81,11 @@ backlight.sample = (project, index) => {
 };
 
 // What a panel's Python says to its script, see core.panel.Callbacks.data.
+const LONGEST_ADDRESS = 2000;
 backlight.ask = async (panel, name, ...args) => {
-  const answer = await fetch(`/panel/${encodeURIComponent(panel)}/${name}.json?${new URLSearchParams({ args: JSON.stringify(args) })}`);
+  const [address, text] = [`/panel/${encodeURIComponent(panel)}/${name}.json`, JSON.stringify(args)];
+  const answer = await (text.length > LONGEST_ADDRESS
+    ? fetch(address, { method: "POST", body: text }) : fetch(`${address}?${new URLSearchParams({ args: text })}`));
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
 };

@@ -2,6 +2,8 @@
 "use strict";
 
 (() => {
+  const { catalogue, defaults, allowed } = JSON.parse(document.getElementById("app--opened").textContent);
+  backlight.choices = { defaults, allowed };
   const CONTROLS = ["project", "analysis", "category", "clustering", "embedding", "x", "y"];
   const CHOSEN = ["project", "analysis", "category", "clustering", "embedding"];
 
@@ -9,18 +11,22 @@
   const option = (value, label) => ({ value: String(value), label: String(label) });
   const names = (list) => list.map((entry) => option(entry.name, entry.name));
 
-  // What was asked for: the stores, overruled by the control the user has just changed.
-  const wanted = (values, stores) => {
-    const want = Object.fromEntries(CHOSEN.map((name, k) => [name, stores[k]]));
-    const axes = { ...(want.embedding || {}) };
-    want.embedding = axes.name;
-    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
-    CONTROLS.forEach((name, k) => {
-      if (values[k] == null || !changed.includes(`app--${name}.value`)) return;
-      if (name === "x" || name === "y") axes[name] = Number(values[k]);
-      else want[name] = values[k];
+  const asked = (state) => ({ ...state, embedding: (state.embedding || {}).name, axes: state.embedding || {} });
+
+  // What was asked for: the stores, overruled by the controls the user has just changed.
+  const wanted = (stores, changed) => {
+    const want = asked(Object.fromEntries(CHOSEN.map((name, k) => [name, stores[k]])));
+    Object.entries(changed).forEach(([name, value]) => {
+      if (name === "x" || name === "y") want.axes = { ...want.axes, [name]: Number(value) };
+      else want[name] = value;
     });
-    return { ...want, axes };
+    return want;
+  };
+
+  const changedOf = (values) => {
+    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
+    const kept = CONTROLS.map((name, k) => [name, values[k]]).filter(([name, value]) => value != null && changed.includes(`app--${name}.value`));
+    return Object.fromEntries(kept);
   };
 
   // A state that comes whole, from an imported file or, once, from the link.
@@ -33,10 +39,8 @@
     return backlight.state.read(location.hash.slice(1));
   };
 
-  const asked = (state) => ({ ...state, embedding: (state.embedding || {}).name, axes: state.embedding || {} });
-
   // The nearest choice that exists.
-  const resolve = (want, catalogue) => {
+  const resolve = (want) => {
     const project = named(catalogue, want.project) || catalogue[0];
     const analysis = named(project.analyses, want.analysis) || project.analyses[0];
     const id = (wantedId) => analysis.categories.find((entry) => entry.id === wantedId);
@@ -47,13 +51,13 @@
     return { project, analysis, category, clustering, embedding, axes: embedding && axesOf(embedding, want) };
   };
 
-  const axesOf = (embedding, { axes }) => {
+  const axesOf = (embedding, { axes = {} }) => {
     const keep = axes.name === embedding.name;
     const axis = (value, start) => (keep && value >= 0 && value < embedding.dimensions ? value : start);
     return [axis(axes.x, embedding.axes[0]), axis(axes.y, embedding.axes[1])];
   };
 
-  const optionsOf = (found, catalogue) => {
+  const optionsOf = (found) => {
     const { embedding } = found;
     const components = embedding && embedding.dimensions > 2 ? [...Array(embedding.dimensions).keys()] : [];
     return [
@@ -88,25 +92,43 @@
     return [front === shown ? no_update : front, names.map((name) => String(name === front))];
   };
 
+  // What the stores of CHOSEN hold for a choice.
+  const stored = ({ project, analysis, category, clustering = null, embedding, axes }) => [
+    project.name,
+    analysis.name,
+    category ? category.id : null,
+    clustering,
+    embedding ? { name: embedding.name, x: axes[0], y: axes[1] } : null,
+  ];
+
+  // Tell scripts what the stores are about to hold, so that they can ask for it while Dash is still busy.
+  let settled = null;
+  const ahead = (want, colour) =>
+    document.dispatchEvent(new CustomEvent("backlight:ahead", { detail: { chosen: stored(resolve(want)), colour } }));
+
+  backlight.begin = () => {
+    const linkedTo = backlight.state.read(location.hash.slice(1));
+    ahead(linkedTo ? asked(linkedTo) : {}, linkedTo ? linkedTo.colour : defaults);
+  };
+
+  document.addEventListener("change", ({ target }) => {
+    const name = (target.id || "").replace(/^app--/, "");
+    if (settled && name !== target.id && CONTROLS.includes(name)) ahead(wanted(settled, { [name]: target.value }));
+  }, true);
+
   backlight.choose = (...args) => {
     const { no_update } = window.dash_clientside;
     const values = args.slice(0, CONTROLS.length);
     const stores = args.slice(CONTROLS.length, CONTROLS.length + CHOSEN.length);
-    const [imported, selection, catalogue, choices] = args.slice(-4);
-    backlight.choices = choices;
+    const [imported, selection] = args.slice(-2);
     const whole = restored(imported);
-    const found = resolve(whole ? asked(whole) : wanted(values, stores), catalogue);
-    const { project, analysis, category, clustering = null, embedding, axes } = found;
-    const chosen = [
-      project.name,
-      analysis.name,
-      category ? category.id : null,
-      clustering,
-      embedding ? { name: embedding.name, x: axes[0], y: axes[1] } : null,
-    ];
+    const found = resolve(whole ? asked(whole) : wanted(stores, changedOf(values)));
+    const { embedding, axes } = found;
+    const chosen = stored(found);
+    settled = chosen;
     const shown = [...chosen.slice(0, 4), embedding && embedding.name, axes && axes[0], axes && axes[1]].map(
       (value) => (value == null ? null : String(value)));
-    const options = optionsOf(found, catalogue);
+    const options = optionsOf(found);
     const place = chosen.slice(0, 3);
     const brought = whole && whole.selection && backlight.same(whole.selection.scope, place) ? whole.selection : null;
     const stale = selection && !backlight.same(selection.scope, place);
