@@ -1,6 +1,7 @@
 """A run of a real, small network over real pictures, made as `backlight attribute` and `analyze` make it."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import torch
@@ -26,8 +27,11 @@ CLASSES = 3
 PER_CLASS = 30
 
 
-def write_live_run(root: Path, chain: Pipeline | None = None) -> Path:
-    """Write model, weights, data and a finished, analysed run; return the run directory."""
+def write_live_run(root: Path, chain: Pipeline | None = None, **settings: Any) -> Path:
+    """Write model, weights, data and a finished, analysed run; return the run directory.
+
+    settings: more keys of run.toml by field name.
+    """
     root.mkdir(parents=True, exist_ok=True)
     (root / "model.py").write_text(MODEL)
     pictures, labels, _ = digits()
@@ -48,6 +52,7 @@ def write_live_run(root: Path, chain: Pipeline | None = None) -> Path:
             "target": "predicted",
             "mean": (0.5, 0.5, 0.5),
             "std": (0.5, 0.5, 0.5),
+            **settings,
         }
     )
     ready, out = prepare(config), root / "run"

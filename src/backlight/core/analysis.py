@@ -156,7 +156,7 @@ def _predicted(project: Project, indices: Array) -> Array | None:
     return outputs.argmax(axis=1) if outputs.shape[1] else None
 
 
-def _relevance(project: Project, space: str | None, indices: Array) -> Array:
+def relevance_in(project: Project, space: str | None, indices: Array) -> Array:
     """Return the relevance of the input, (n, C, H, W), or of a layer, (n, channels) or (n, *layer)."""
     found = project.attributions
     return found.relevances(indices) if space is None else found.layer(space, indices)
@@ -165,7 +165,7 @@ def _relevance(project: Project, space: str | None, indices: Array) -> Array:
 def _cost(project: Project, space: str | None, sizes: Sequence[int]) -> float:
     """Estimate the seconds that classes of these sizes take on one core, to an order of magnitude."""
     first = project.attributions.indices[:1]
-    features = _relevance(project, space, first).size
+    features = relevance_in(project, space, first).size
     return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
 
 
@@ -177,7 +177,7 @@ def _opened(path: Path) -> Project:
 def _analyse(task: _Task) -> tuple[Record, int]:
     """Analyse one category; return its record and how many steps did not come from the cache."""
     project = _opened(task.project)
-    relevance = _relevance(project, task.space, task.indices)
+    relevance = relevance_in(project, task.space, task.indices)
     finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
     indices = task.indices[finite]
     try:

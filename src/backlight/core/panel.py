@@ -7,6 +7,8 @@ unchanged, means that its clusters were renamed, merged or hidden: whatever show
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
+placed: a picture to be marked on the maps of a class, {"scope", "label", "indices", "weights"}: its place is
+the mean of the samples' places, weighted; both are typed arrays.
 shown: the name of the panel in front in the slot "bottom", where one is shown at a time.
 """
 
@@ -30,7 +32,16 @@ if TYPE_CHECKING:
     from backlight.core.projects.live import Live
 
 Store = Literal[
-    "project", "analysis", "category", "clustering", "embedding", "colour", "selection", "sample", "shown"
+    "project",
+    "analysis",
+    "category",
+    "clustering",
+    "embedding",
+    "colour",
+    "selection",
+    "sample",
+    "placed",
+    "shown",
 ]
 STORES: tuple[Store, ...] = get_args(Store)
 Mode = Literal["input", "attribution", "overlay"]

@@ -46,11 +46,15 @@ _ONE = threading.Lock()
 @final
 @dataclass(frozen=True)
 class Question:
-    """How a picture is to be explained: composite and method by name, and a class, None for the predicted."""
+    """How a picture is to be explained: composite and method by name, and a class, None for the predicted.
+
+    layer: name of a module whose relevance is wanted too.
+    """
 
     composite: str = RUN
     method: str = RUN
     target: int | None = None
+    layer: str | None = None
 
 
 @final
@@ -59,6 +63,7 @@ class Answer:
     """The explanation of one picture.
 
     picture: (H, W, 3) uint8, as the model saw it. relevance: (C, H, W) float32. output: (classes,) float32.
+    layer: relevance of the layer asked for, in the form in which the run keeps it, or None.
     """
 
     picture: NDArray[np.uint8]
@@ -66,12 +71,14 @@ class Answer:
     output: NDArray[np.float32]
     target: int
     seconds: float
+    layer: NDArray[np.float32] | None = None
 
 
 class Live:
     """A model with the preprocessing, composite and method of a project's run.
 
     same_weights: whether its weights are those of the run; None where the run did not record them.
+    pooling: how the run keeps the relevance of layers, "channel" or "full".
     """
 
     def __init__(
@@ -84,11 +91,12 @@ class Live:
         parameters: Mapping[str, Any] | None = None,
         canonizers: Any = "auto",
         same_weights: bool | None = None,
+        pooling: str = "channel",
     ) -> None:
         self.model, self.preprocessing = model, preprocessing
         self.composite, self.canonizers = composite, canonizers
         self.method, self.parameters = method, dict(parameters or {})
-        self.same_weights = same_weights
+        self.same_weights, self.pooling = same_weights, pooling
         self._explainers: OrderedDict[tuple[str, str], Explainer] = OrderedDict()
 
     @property
@@ -127,17 +135,22 @@ class Live:
     def _explain(self, picture: NDArray[np.uint8], question: Question) -> Answer:
         import torch
 
+        from backlight.core.run.spaces import as_kept
+
         start = time.perf_counter()
         device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
         inputs = self.preprocessing.inputs(picture[None]).to(device)
         target = None if question.target is None else torch.tensor([question.target], device=device)
-        found = self._explainer(question).explain(inputs, target)
+        layer = question.layer
+        found = self._explainer(question).explain(inputs, target, layers=() if layer is None else (layer,))
+        kept = None if layer is None else as_kept(found.layers[layer], self.model, layer, self.pooling)
         return Answer(
             picture,
             found.relevance[0].float().cpu().numpy(),
             found.output[0].float().cpu().numpy(),
             int(found.target[0]),
             time.perf_counter() - start,
+            None if kept is None else kept[0].cpu().numpy(),
         )
 
     def _explainer(self, question: Question) -> Explainer:
@@ -202,7 +215,7 @@ def load_live(project: Project, model: nn.Module | str | None = None, **given: A
     chosen = chosen_composite(config.composite, used)
     if "composite" in recorded:
         chosen = None if recorded["composite"] is None else read_composite(recorded["composite"])
-    weights = recorded.get("weights")
+    weights, kept = recorded.get("weights"), recorded.get("output")
     method, parameters = _method(recorded) or (config.method, config.parameters)
     return Live(
         network,
@@ -212,6 +225,7 @@ def load_live(project: Project, model: nn.Module | str | None = None, **given: A
         parameters=parameters,
         canonizers=chosen_canonizers(config.canonizers),
         same_weights=None if weights is None else weights == weights_digest(network),
+        pooling=str(kept.get("pooling", config.pooling)) if isinstance(kept, dict) else config.pooling,
     )
 
 

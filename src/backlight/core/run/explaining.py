@@ -16,7 +16,7 @@ from backlight.core.errors import EngineError
 from backlight.core.explainer import Attribution, Explainer
 from backlight.core.run.reading import Batch
 from backlight.core.run.settings import Output, Settings
-from backlight.core.run.spaces import channel_axis, channels_first, pooled
+from backlight.core.run.spaces import as_kept
 
 LAYERS = "layer"
 """Group of an attribution file that holds the relevance of layers by name."""
@@ -98,9 +98,7 @@ def _kept(explained: Attribution, model: nn.Module, output: Output) -> dict[str,
         relevance = relevance.sum(1, keepdim=True)
     found = {"attribution": relevance.to(precision), "prediction": explained.output.float()}
     for name, layer in explained.layers.items():
-        channels = channel_axis(model, name, tuple(layer.shape))
-        kept = pooled if output.pooling == "channel" else channels_first
-        found[f"{LAYERS}/{name}"] = kept(layer.float(), channels).to(precision)
+        found[f"{LAYERS}/{name}"] = as_kept(layer, model, name, output.pooling).to(precision)
     return found
 
 

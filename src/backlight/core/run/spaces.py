@@ -7,6 +7,12 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 
+def as_kept(relevance: Tensor, model: nn.Module, layer: str, pooling: str) -> Tensor:
+    """Return the relevance of a layer, (N, *layer), as a run keeps it. pooling: see `Output`."""
+    keep = pooled if pooling == "channel" else channels_first
+    return keep(relevance.float(), channel_axis(model, layer, tuple(relevance.shape)))
+
+
 def pooled(relevance: Tensor, channels: int) -> Tensor:
     """Return (N, C): the sum over all positions. channels: the axis that stays."""
     positions = [axis for axis in range(1, relevance.ndim) if axis != channels % relevance.ndim]

@@ -29,6 +29,15 @@
     return backlight.members(backlight.array(selection.indices), decoded(points).index);
   };
 
+  // Where the store `placed` puts a picture among these points, or null where it is about others.
+  const crossed = (placed, points) => {
+    if (!placed || !backlight.same(placed.scope, points.scope)) return null;
+    const { x, y, index } = decoded(points);
+    const [rows, weights] = [Array.from(backlight.array(placed.indices), (k) => index.indexOf(k)), backlight.array(placed.weights)];
+    const mean = (values) => rows.reduce((sum, row, k) => sum + weights[k] * values[row], 0);
+    return { x: mean(x), y: mean(y), label: placed.label };
+  };
+
   const selectionOf = (points, rows, label) => {
     const { index } = decoded(points);
     return { scope: points.scope, indices: backlight.pack(Uint32Array.from(rows, (row) => index[row]).sort()), label };
@@ -51,7 +60,7 @@
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 
   // Draw, and say in words what is drawn.
-  const draw = (panel, word, points, groups, selection) => {
+  const draw = (panel, word, points, groups, selection, placed) => {
     const element = document.getElementById(`${panel}--map`);
     const map = backlight.map(element, hearing(panel, element, word), panel === "embedding");
     if (points === null) {
@@ -61,10 +70,11 @@
     if (!points || !groups || !backlight.same(points.scope, groups.scope)) return no_update;
     const mask = chosen(selection, points);
     element.backlightPoints = points;
-    map.show(decoded(points), grouped(groups), mask);
+    const cross = crossed(placed, points);
+    map.show(decoded(points), grouped(groups), mask, cross);
     const count = mask ? mask.reduce((sum, value) => sum + value, 0) : 0;
     const { index, titles } = decoded(points);
-    return `Map of ${plural(index.length, "sample")}, ${titles[0]} across, ${titles[1]} up; ${count ? plural(count, "sample") : "none"} selected`;
+    return `Map of ${plural(index.length, "sample")}, ${titles[0]} across, ${titles[1]} up; ${count ? plural(count, "sample") : "none"} selected${cross ? `; a cross for ${cross.label}` : ""}`;
   };
 
   // Ask for what has changed since the last time, and draw it; an answer that another question overtook is dropped.
@@ -80,11 +90,11 @@
   };
 
   let turn = 0;
-  const look = async (project, analysis, category, embedding, clustering, by, selection) => {
+  const look = async (project, analysis, category, embedding, clustering, by, selection, placed) => {
     if (!category) return [no_update, no_update];
-    // Only a selection changes nothing else. A clustering that is written again has other names or colours.
+    // A selection or a cross changes nothing else. A clustering that is written again has other names or colours.
     const { triggered } = window.dash_clientside.callback_context;
-    if (!triggered.every(({ prop_id }) => prop_id === "store--selection.data")) held.groups = null;
+    if (!triggered.every(({ prop_id }) => /^store--(selection|placed)/.test(prop_id))) held.groups = null;
     turn += 1;
     const mine = turn;
     const scope = [project, analysis, category];
@@ -92,7 +102,7 @@
       embedding ? asked("points", scope, embedding) : null, asked("groups", scope, clustering, by || "cluster"),
     ]);
     if (mine !== turn || !groups || (embedding && !points)) return [no_update, no_update];
-    return [draw("embedding", "drawn on the map", points, groups, selection), legend(groups)];
+    return [draw("embedding", "drawn on the map", points, groups, selection, placed), legend(groups)];
   };
 
   const select = (drawn) => (drawn ? drawn.selection : no_update);

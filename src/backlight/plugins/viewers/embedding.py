@@ -76,7 +76,7 @@ class EmbeddingMap(Panel):
             *place,
             *[Input(context.store(store), "data") for store in ("embedding", "clustering")],
             Input(context.id("by"), "value"),
-            Input(context.store("selection"), "data"),
+            *[Input(context.store(store), "data") for store in ("selection", "placed")],
         )
         browser(
             "colourBy",

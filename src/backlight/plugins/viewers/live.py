@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import dash_bootstrap_components as dbc
@@ -27,21 +27,16 @@ from backlight.core.panel import (
     image_url,
     selected,
     selection,
+    typed_array,
 )
 from backlight.core.pictures.heatmap import overlay, rgb_heatmap
 from backlight.core.project import Category, Project
 from backlight.core.projects.live import NONE, RUN, Answer, Live, Question, picture_of, read_upload
 from backlight.core.projects.sample import probabilities
-from backlight.plugins.viewers.palette import ACCENT, NOISE_COLOUR
-from backlight.plugins.viewers.placing import Placed, likeness, place
+from backlight.plugins.viewers.placing import Placed, likeness, place, space_of
 
 PREDICTED = "predicted"
 BEST = 5
-POINTS = 1500
-"""At most so many points are drawn behind a placed picture."""
-
-MAP_SIZE, MARGIN = (280, 150), 10
-
 LARGEST = 44 << 20
 """Bytes of an upload that the browser still sends; what is above the limit itself gets a sentence."""
 
@@ -53,7 +48,7 @@ OFF = (
     ".",
 )
 WAITING = "Drop a picture on the left, or select a sample and press “Explain it”."
-PLACE = ("project", "analysis", "category", "embedding")
+PLACE = ("project", "analysis", "category")
 
 
 @final
@@ -67,13 +62,18 @@ class LivePanel(Panel):
         """Return the form and the place of the answer, or how to switch the panel on."""
         said = html.Span(id=context.id("said"), className="quiet grow", role="status")
         busy = html.Span(id=context.id("busy"), className="live-busy", role="status")
-        head = html.Div([html.H2("Live"), said, busy], className="panel-head")
+        clear = html.Button(
+            "Clear",
+            id=context.id("clear"),
+            className="btn btn-sm",
+            title="Forget the picture, and take its cross from the map",
+            hidden=True,
+        )
+        head = html.Div([html.H2("Live"), said, busy, clear], className="panel-head")
         if not context.live:
             return html.Div([head, html.P(OFF, className="empty")])
-        stores = [dcc.Store(id=context.id(part)) for part in ("picture", "near", "asked")]
-        answer = html.Div(
-            html.P(WAITING, className="empty"), id=context.id("answer"), className="live-answer"
-        )
+        stores = [dcc.Store(id=context.id(part)) for part in ("picture", "asked")]
+        answer = html.Div(_waiting(), id=context.id("answer"), className="live-answer")
         return html.Div(
             [
                 *stores,
@@ -155,12 +155,20 @@ class LivePanel(Panel):
             name = f"sample {index}"
             return {"name": name, "source": None, "index": index, "clicks": clicks}, name
 
+        callback.clientside(
+            "(clicks) => (clicks ? null : window.dash_clientside.no_update)",
+            Output(context.id("picture"), "data", allow_duplicate=True),
+            Input(context.id("clear"), "n_clicks"),
+            prevent_initial_call=True,
+        )
+
     def _explain(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("answer"), "children"),
-            Output(context.id("near"), "data"),
+            Output(context.store("placed"), "data"),
             Output(context.id("asked"), "data"),
             Output(context.id("said"), "children", allow_duplicate=True),
+            Output(context.id("clear"), "hidden"),
             Input(context.id("picture"), "data"),
             *[Input(context.id(key), "value") for key in ("target", "composite", "method")],
             *[Input(context.store(store), "data") for store in (*PLACE, "colour", "shown")],
@@ -173,26 +181,27 @@ class LivePanel(Panel):
         ) -> Any:
             *place, colour, shown, asked = rest
             question = [picture, target, composite, method, *place, colour]
-            if shown != context.name or not picture or place[0] not in context.live or question == asked:
-                return (no_update,) * 4
+            if shown != context.name or place[0] not in context.live or question == asked:
+                return (no_update,) * 5
+            if not picture:
+                return _waiting(), None, question, "", True
             try:
                 look = Look(context, dict(zip(PLACE, place, strict=True)), check_colour(colour or {}))
                 answer = _answer(look, picture, Question(composite, method, _class(target)))
             except BacklightError as error:
-                return html.P(str(error), className="empty wrong", role="alert"), None, question, ""
-            return *answer, question, str(picture["name"])
+                return html.P(str(error), className="empty wrong", role="alert"), None, question, "", False
+            return *answer, question, str(picture["name"]), False
 
     def _select(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.store("selection"), "data"),
             Input(context.id("neighbours"), "n_clicks", allow_optional=True),
-            State(context.id("near"), "data"),
-            *[State(context.store(store), "data") for store in PLACE[:3]],
+            State(context.store("placed"), "data"),
         )
-        def select(clicks: int | None, near: dict[str, Any] | None, *scope: str) -> Any:
-            if not clicks or not near:
+        def select(clicks: int | None, placed: dict[str, Any] | None) -> Any:
+            if not clicks or not placed:
                 return no_update
-            return selection(scope, near["index"], f"nearest to {near['name']}")
+            return selection(placed["scope"], selected(placed), f"nearest to {placed['label']}")
 
 
 @dataclass(frozen=True)
@@ -216,36 +225,41 @@ class Look:
     @property
     def category(self) -> Category | None:
         """The class whose map is shown, if any."""
-        chosen = [self.place[key] for key in PLACE[:3]]
+        chosen = [self.place[key] for key in PLACE]
         return self.context.category(*chosen) if all(chosen) else None
 
 
 def _answer(look: Look, picture: dict[str, Any], question: Question) -> tuple[Any, dict[str, Any] | None]:
-    """Return what is shown of one explanation, and its neighbours for those who want to select them."""
+    """Return what is shown of one explanation, and what the store `placed` is to hold."""
     index, name = picture.get("index"), str(picture["name"])[:80]
     pixels = _pixels(str(picture["source"])) if index is None else picture_of(look.project, int(index))
-    found = look.live.explain(pixels, question)
+    found, missing = _explained(look, pixels, question)
     notes = _notes(look, question, found)
     if index is not None:
         notes += _agreement(look.project, int(index), found)
     parts = [_pictures(found, look.colour), _prediction(look.project, found)]
     try:
-        placed, columns = _place(look, found)
+        if missing or look.category is None:
+            raise RequestError(missing or "there is no class here")
+        placed = place(look.project, look.category, found.relevance if found.layer is None else found.layer)
     except BacklightError as error:
         parts += [html.Div(className="live-place"), _note_list([*notes, f"Not placed: {error}."])]
         return html.Div(parts, className="live-found"), None
-    parts += [_neighbourhood(look, placed, columns), _note_list([*notes, _how(look, placed)])]
-    near = {"index": placed.index.tolist(), "name": name}
-    return html.Div(parts, className="live-found"), near
+    parts += [_neighbourhood(look, placed), _note_list([*notes, _how(look, placed)])]
+    scope = [look.place[key] for key in PLACE]
+    where = {"indices": typed_array(placed.index), "weights": typed_array(placed.weights)}
+    return html.Div(parts, className="live-found"), {"scope": scope, "label": name, **where}
 
 
-def _place(look: Look, found: Answer) -> tuple[Placed, NDArray[np.float32]]:
-    category, embedding = look.category, look.place["embedding"]
-    if category is None or not embedding or embedding["name"] not in category.embeddings:
-        raise RequestError("there is no map here")
-    drawn = category.embedding(embedding["name"])
-    columns = drawn.columns(*drawn.component[[int(embedding["x"]), int(embedding["y"])]])
-    return place(look.project, category, found.relevance, columns), columns
+def _explained(look: Look, pixels: NDArray[np.uint8], question: Question) -> tuple[Answer, str]:
+    """Explain, with the relevance of the layer that the analysis compares; where it has none, say why."""
+    layer = space_of(look.category) if look.category else None
+    if layer is None:
+        return look.live.explain(pixels, question), ""
+    try:
+        return look.live.explain(pixels, replace(question, layer=layer)), ""
+    except RequestError as error:
+        return look.live.explain(pixels, question), str(error)
 
 
 def _notes(look: Look, question: Question, found: Answer) -> list[str]:
@@ -272,13 +286,14 @@ def _agreement(project: Project, index: int, found: Answer) -> list[str]:
 
 
 def _how(look: Look, placed: Placed) -> str:
-    total = len(look.category.index) if look.category else 0
+    assert look.category is not None
+    total, layer = len(look.category.index), space_of(look.category)
     among = f"{placed.compared:,}" if placed.compared == total else f"{placed.compared:,} of {total:,}"
     steps = f", after {', '.join(placed.steps)}" if placed.steps else ""
     return (
-        f"The cross is the mean of its {len(placed.index)} nearest samples' places, weighted by 1/distance. "
-        f"Distances are between heatmaps{steps}, as in the analysis, to {among} samples. "
-        "The map itself is not computed anew."
+        f"Its cross on the map is the mean of its {len(placed.index)} nearest samples' places, weighted by "
+        f"1/distance. Distances are between {f'relevance of layer {layer}' if layer else 'heatmaps'}{steps}, "
+        f"as in the analysis, to {among} samples. The map itself is not computed anew."
     )
 
 
@@ -315,10 +330,9 @@ def _prediction(project: Project, found: Answer) -> html.Div:
     return html.Div([heading, html.Table(html.Tbody(rows))], className="live-prediction")
 
 
-def _neighbourhood(look: Look, placed: Placed, columns: NDArray[np.float32]) -> html.Div:
+def _neighbourhood(look: Look, placed: Placed) -> html.Div:
     category, colour = look.category, look.colour
     assert category is not None
-    rows = np.flatnonzero(np.isin(category.index, placed.index))
     strip = [
         html.Img(
             src=image_url(look.project.name, int(i), "overlay", colour["cmap"]),
@@ -333,35 +347,12 @@ def _neighbourhood(look: Look, placed: Placed, columns: NDArray[np.float32]) -> 
         className="btn btn-sm",
         title="Select the nearest samples",
     )
-    picture = base64.b64encode(small_map(columns, rows, placed.position)).decode("ascii")
-    drawn = html.Img(
-        src=f"data:image/svg+xml;base64,{picture}",
-        alt=f"Map of {category.name}: the picture is at {placed.position[0]:.3g}, {placed.position[1]:.3g}",
-        className="live-map",
-    )
     heading = html.Div(["Nearest in ", category.name, button], className="live-near")
-    return html.Div([heading, html.Div(strip, className="strip"), drawn], className="live-place")
+    return html.Div([heading, html.Div(strip, className="strip")], className="live-place")
 
 
-def small_map(columns: NDArray[Any], near: NDArray[Any], position: tuple[float, float]) -> bytes:
-    """Return a small map as SVG: columns (S, 2) of all samples, rows of the nearest, where the picture is."""
-    some = np.unique(np.linspace(0, len(columns) - 1, min(len(columns), POINTS)).astype(np.intp))
-    shown = np.concatenate([columns[some], columns[near], [position]]).astype(np.float64)
-    low, size = shown.min(axis=0), np.ptp(shown, axis=0)
-    unit = np.divide(shown - low, size, out=np.full_like(shown, 0.5), where=size > 0)
-    xy = MARGIN + unit * (np.array(MAP_SIZE) - 2 * MARGIN)
-    xy[:, 1] = MAP_SIZE[1] - xy[:, 1]
-    x, y = xy[-1]
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {MAP_SIZE[0]} {MAP_SIZE[1]}">',
-        f'<g fill="{NOISE_COLOUR}" fill-opacity="0.6">',
-        *(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in xy[: len(some)]),
-        f'</g><g fill="{ACCENT}">',
-        *(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in xy[len(some) : -1]),
-        f'</g><path d="M{x - 8:.1f} {y:.1f}h16M{x:.1f} {y - 8:.1f}v16" stroke="{ACCENT}" stroke-width="3"/>',
-        "</svg>",
-    ]
-    return "".join(parts).encode()
+def _waiting() -> html.P:
+    return html.P(WAITING, className="empty")
 
 
 def _note_list(notes: list[str]) -> html.Ul:

@@ -18,8 +18,6 @@ COLOURS = (
 )
 AXIS = "#8b929c"
 GRID = "rgba(139, 146, 156, 0.18)"
-ACCENT = "#b45309"
-"""Legible on the light and the dark page alike."""
 
 
 def cluster_colour(cluster: int) -> str:

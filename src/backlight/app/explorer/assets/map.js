@@ -62,7 +62,9 @@
       this.overlay = backlight.drawing("svg", { class: "scatter-axes", "aria-hidden": "true" });
       [this.labels, this.outline, this.ring] = ["g", "path", "circle"].map((name) => backlight.drawing(name, { class: `scatter-${name}` }));
       this.ring.setAttribute("r", 7);
-      this.overlay.append(this.labels, this.ring, this.outline);
+      this.cross = backlight.drawing("g", { class: "scatter-cross" });
+      this.cross.append(backlight.drawing("path", { d: "M-9 0H9M0-9V9" }), backlight.drawing("text", { x: 12, y: 4 }));
+      this.overlay.append(this.labels, this.cross, this.ring, this.outline);
       this.empty = made("p", { class: "empty", hidden: "" });
       this.buttons = [
         ...TOOLS.map((entry) => button(entry, keys, (name) => this.use(name))),
@@ -76,13 +78,14 @@
 
     // ---- What is shown
 
-    // points: {key, x, y, index, titles}; groups: {group, names, colours, quiet}; chosen: one byte for each row, or null.
-    show(points, groups, chosen) {
+    // points: {key, x, y, index, titles}; groups: {group, names, colours, quiet}; chosen: one byte for each row, or null;
+    // placed: {x, y, label} of a cross that is none of the points, or null.
+    show(points, groups, chosen, placed = null) {
       const { x, y, index } = points;
       const { group, quiet } = groups;
       const colours = groups.colours.map(packed);
       this.cloud = { x, y, index, group, quiet, colours, chosen, names: groups.names, ...backlight.scatter.ordered(group, quiet, chosen) };
-      this.titles = points.titles;
+      [this.titles, this.placed] = [points.titles, placed];
       // Recolouring keeps the view; other places have another.
       if (this.key !== points.key) {
         this.home = { x: backlight.scatter.fit(x), y: backlight.scatter.fit(y) };
@@ -307,13 +310,20 @@
       this.heard.hovered(row, { x0: column - 6, x1: column + 6, y0: line - 6, y1: line + 6 });
     }
 
-    // The outline of a drag, and the ring around the point under the pointer.
+    // The outline of a drag, the cross, and the ring around the point under the pointer.
     mark() {
-      const { drag, ring, hovered } = this;
+      const { drag, ring, hovered, placed, plot } = this;
       const drawn = drag && drag.moved && drag.tool !== "pan";
       const [[x0, y0], [x1, y1]] = drawn ? [drag.from, drag.to] : [[0, 0], [0, 0]];
       const path = !drawn ? "" : drag.tool === "lasso" ? `M${drag.path.join("L")}Z` : `M${x0} ${y0}H${x1}V${y1}H${x0}Z`;
       this.outline.setAttribute("d", path);
+      const [across, up] = placed && plot ? [plot.column(placed.x), plot.row(placed.y)] : [NaN, NaN];
+      const inside = across >= plot?.left && across <= plot?.right && up >= plot?.top && up <= plot?.bottom;
+      this.cross.style.display = inside ? "" : "none";
+      if (inside) {
+        this.cross.setAttribute("transform", `translate(${across} ${up})`);
+        this.cross.lastChild.textContent = placed.label;
+      }
       const shown = hovered >= 0 && this.cloud && this.plot;
       ring.style.display = shown ? "" : "none";
       if (!shown) return;
@@ -332,7 +342,7 @@
       }
       return {
         size: cloud ? cloud.x.length : 0, first: cloud && cloud.x.length ? cloud.index[0] : null, axes: this.titles || [],
-        view: this.view, tool: this.tool, dense: Boolean(this.dense), contours: this.contoured, painted: this.painted,
+        view: this.view, tool: this.tool, dense: Boolean(this.dense), contours: this.contoured, painted: this.painted, placed: this.placed,
         settled: Boolean(cloud && this.plot && !this.pending), groups,
       };
     }
