@@ -171,7 +171,7 @@ def memory(count, out):
     source = DatasetSource(Small(count), "small")
     held = {}
 
-    def note(done, total, name):
+    def note(done, total, name, failed):
         held.setdefault(done * 5 // total, in_memory("VmRSS"))
 
     attribute_dataset(

@@ -30,10 +30,10 @@ def test_plain_lines_tell_rate_time_left_and_failures(place):  # noqa: F811
     result = call(*GOOD, "--shard-size", "2", "--batch-size", "2", "--failure-limit", "0.5")
     lines = [line for line in result.stderr.splitlines() if line.startswith("Attributing")]
     assert len(lines) == 3
-    assert lines[0].startswith("Attributing 2/5: shard 1 of 3 (1 samples failed)")
-    pace = re.escape("Attributing 4/5: shard 2 of 3 (1 samples failed), ") + r"\d+\.\d/s, about \d+ s left"
+    assert lines[0].startswith("Attributing 2/5: shard 1 of 3 (1 failed)")
+    pace = re.escape("Attributing 4/5: shard 2 of 3 (1 failed), ") + r"\d+\.\d/s, about \d+ s left"
     assert re.fullmatch(pace, lines[1])
-    assert lines[2] == "Attributing 5/5: shard 3 of 3 (1 samples failed)"
+    assert lines[2] == "Attributing 5/5: shard 3 of 3 (1 failed)"
 
 
 def test_failures_of_an_earlier_call_are_counted_again(place):  # noqa: F811
@@ -42,8 +42,21 @@ def test_failures_of_an_earlier_call_are_counted_again(place):  # noqa: F811
     again = call(*GOOD, "--shard-size", "2", "--failure-limit", "0.5", "--json")
     assert first.exit_code == again.exit_code == 0
     told, finished = map(json.loads, again.stdout.splitlines())
-    assert told["name"] == "3 of 3 shards were there (1 samples failed)"
+    assert (told["name"], told["failed"]) == ("3 of 3 shards were there", 1)
     assert list(finished["failures"]) == ["1"]
+
+
+def test_machines_are_told_how_many_failed_so_far(place):  # noqa: F811
+    for broken in ("cat/1.png", "dog/4.png"):
+        (place / "pictures" / broken).write_bytes(b"no picture")
+    result = call(*GOOD, "--shard-size", "2", "--failure-limit", "0.5", "--json")
+    *told, finished = map(json.loads, result.stdout.splitlines())
+    assert {line["name"]: line["failed"] for line in told if "name" in line} == {
+        "shard 1 of 3": 1,
+        "shard 2 of 3": 1,
+        "shard 3 of 3": 2,
+    }
+    assert list(finished["failures"]) == ["1", "4"]
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(place):  # noqa: F811

@@ -157,7 +157,7 @@ def test_float16_that_overflows_is_a_named_failure(tmp_path):
 def test_a_stop_ends_after_a_whole_shard_and_the_same_call_continues(tmp_path):
     stop = threading.Event()
 
-    def report(done, total, name):
+    def report(done, total, name, failed):
         if done >= 4:
             stop.set()
 

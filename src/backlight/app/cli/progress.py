@@ -5,19 +5,24 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    Report = Callable[[int, int, str], None]
+
+class Report(Protocol):
+    """Shows how far work is; failed: how many of what was done failed, None where nobody counts."""
+
+    def __call__(self, done: int, total: int, name: str = "", failed: int | None = None) -> None:
+        """Take note of how much is done, of how many, and of what was just done."""
 
 
 @contextlib.contextmanager
 def progress_bar(title: str, *, quiet: bool = False, as_json: bool = False) -> Iterator[Report]:
-    """Show progress; yields a callable taking (done, of how many, name of what was done).
+    """Show progress; yields what is to be told of it.
 
     Bar and lines go to standard error. quiet: show nothing. as_json: an object a line on standard output.
     """
@@ -40,9 +45,9 @@ def progress_bar(title: str, *, quiet: bool = False, as_json: bool = False) -> I
         bar = progress.add_task(title, total=None, rate="")
         pace = Pace()
 
-        def update(done: int, total: int, name: str = "") -> None:
+        def update(done: int, total: int, name: str = "", failed: int | None = None) -> None:
             pace.tell(done)
-            named = {"description": f"{title} {name}".strip()} if name else {}
+            named = {"description": f"{title} {name}{_failures(failed)}".strip()} if name else {}
             progress.update(bar, completed=done, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
 
         yield update
@@ -80,7 +85,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _nothing(done: int, total: int, name: str = "") -> None:
+def _failures(failed: int | None) -> str:
+    return f" ({failed} failed)" if failed else ""
+
+
+def _nothing(done: int, total: int, name: str = "", failed: int | None = None) -> None:
     """Report nothing."""
 
 
@@ -89,7 +98,7 @@ def _lines(title: str, every: float = 30.0) -> Report:
     said, pace = time.monotonic(), Pace()
     nameless = True
 
-    def line(done: int, total: int, name: str = "") -> None:
+    def line(done: int, total: int, name: str = "", failed: int | None = None) -> None:
         nonlocal said, nameless
         pace.tell(done)
         nameless = nameless and not name
@@ -97,7 +106,8 @@ def _lines(title: str, every: float = 30.0) -> Report:
             said = time.monotonic()
             left = pace.left(total)
             told = [pace.rate, f"about {duration(left)} left"] if left else []
-            click.echo(", ".join([f"{title} {done}/{total}{': ' if name else ''}{name}", *told]), err=True)
+            named = f": {name}{_failures(failed)}" if name else ""
+            click.echo(", ".join([f"{title} {done}/{total}{named}", *told]), err=True)
 
     return line
 
@@ -105,9 +115,11 @@ def _lines(title: str, every: float = 30.0) -> Report:
 def _json(title: str) -> Report:
     start = time.monotonic()
 
-    def line(done: int, total: int, name: str = "") -> None:
+    def line(done: int, total: int, name: str = "", failed: int | None = None) -> None:
         seconds = round(time.monotonic() - start, 3)
         facts = {"event": "progress", "stage": title, "done": done, "total": total, "seconds": seconds}
-        click.echo(json.dumps({**facts, **({"name": name} if name else {})}))
+        facts |= {"name": name} if name else {}
+        facts |= {} if failed is None else {"failed": failed}
+        click.echo(json.dumps(facts))
 
     return line

@@ -25,8 +25,9 @@ from backlight.core.sources.data import Source
 from backlight.core.sources.sizes import fitting
 from backlight.core.store import atomic_text
 
-Progress = Callable[[int, int, str], None]
-"""Called with samples done, samples in all, and the name of the shard just finished ("" within one)."""
+Progress = Callable[[int, int, str, int], None]
+"""Called with samples done, samples in all, the name of the shard just finished ("" within one), and how many
+samples of finished shards failed."""
 
 
 class Stopped(BacklightError):  # noqa: N818  # asked for, no error
@@ -174,5 +175,4 @@ class Tally:
 
     def _report(self, done: int, name: str) -> None:
         if self._progress is not None:
-            failed = f" ({self._failed} samples failed)" if name and self._failed else ""
-            self._progress(done, self._layout.samples, name + failed)
+            self._progress(done, self._layout.samples, name, self._failed)
