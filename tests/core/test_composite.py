@@ -63,6 +63,8 @@ class TestMatch:
             ({"position": "lst"}, "unknown position 'lst'; did you mean 'last'"),
             ({"position": 1.5}, "position 1.5, expected a whole number"),
             ({"position": True}, "position True, expected a whole number"),
+            ({"kind": ["linear"]}, r"kind \['linear'\], expected a text"),
+            ({"name": 3}, "name 3, expected a text"),
         ],
     )
     def test_mistakes_are_named(self, fields, message):
@@ -274,6 +276,7 @@ class TestFiles:
             ({"entries": [{"rule": "gamma", "gama": 1}]}, "unknown parameter 'gama'; did you mean 'gamma'"),
             ({"entries": [{"kind": "linear"}]}, "entry 0 lacks a 'rule'"),
             ({"entries": ["epsilon"]}, "entry 0 lacks a 'rule'"),
+            ({"entries": [{"rule": "epsilon", "predicate": "x"}]}, "unknown parameter 'predicate'"),
             ({"entries": {"rule": "epsilon"}}, "entries of type dict, expected a list"),
             ({"entries": [{"rule": "epsilon", "kind": "lin"}]}, "unknown kind 'lin'"),
             ({"extends": "epsilon-plas"}, "unknown composite 'epsilon-plas'; did you mean 'epsilon-plus'"),
@@ -294,6 +297,7 @@ class TestFiles:
         [
             ("c.toml", "entries = [", r"c\.toml cannot be read"),
             ("c.yaml", "a: [", r"c\.yaml cannot be read"),
+            ("c.yaml", "[" * 5000, r"c\.yaml cannot be read"),
             ("c.json", "[1, 2]", r"c\.json holds list, expected a table"),
         ],
     )

@@ -31,6 +31,9 @@ KINDS = (
 )  # fmt: skip
 
 
+_TEXTS = ("kind", "module", "name", "regex")
+
+
 @dataclass(frozen=True)
 class Match:
     """Which operations an entry is for; every field given must fit.
@@ -52,6 +55,10 @@ class Match:
     predicate: Callable[[Site], bool] | None = None
 
     def __post_init__(self) -> None:
+        for key in _TEXTS:
+            value = getattr(self, key)
+            if not isinstance(value, str | None):
+                raise RequestError(f"composite entry has {key} {value!r}, expected a text")
         if self.kind is not None and self.kind not in (*KINDS, "affine"):
             raise RequestError(f"composite entry has {unknown('kind', self.kind, (*KINDS, 'affine'))}")
         if isinstance(self.position, str):
@@ -237,21 +244,26 @@ def _lift(name: str, parameters: Mapping[str, Any]) -> Composite:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        if path.suffix == ".toml":
-            data: Any = tomllib.loads(text)
-        else:  # YAML reads JSON too
-            import yaml
-
-            data = yaml.safe_load(text)
+        data: Any = tomllib.loads(text) if path.suffix == ".toml" else _yaml(text)
     except FileNotFoundError:
         raise RequestError(f"composite file {path} does not exist") from None
-    except Exception as error:
-        raise RequestError(f"composite file {path} cannot be read: {' '.join(str(error).split())}") from error
+    except (OSError, ValueError, RecursionError) as error:  # TOML that does not parse is a ValueError
+        raise RequestError(f"composite file {path} cannot be read: {error}") from error
     if not isinstance(data, Mapping):
         raise RequestError(
             f"composite file {path} holds {type(data).__name__}, expected a table with 'entries'"
         )
     return data
+
+
+def _yaml(text: str) -> Any:
+    """Return what YAML or JSON text holds; ValueError if it does not parse."""
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def _from_mapping(data: Mapping[str, Any]) -> Composite:
@@ -277,7 +289,7 @@ def _from_mapping(data: Mapping[str, Any]) -> Composite:
 def _entry_from_dict(number: int, data: Any) -> Entry:
     if not isinstance(data, Mapping) or not isinstance(data.get("rule"), str):
         raise RequestError(f"composite entry {number} lacks a 'rule' name: {data!r}")
-    matcher = {f.name for f in fields(Match)}
+    matcher = (*_TEXTS, "position")
     match = Match(**{k: v for k, v in data.items() if k in matcher})
     entry = Entry.of(
         data["rule"], match, **{k: v for k, v in data.items() if k not in matcher and k != "rule"}
