@@ -12,14 +12,8 @@ import pytest
 
 from backlight.core import registry as module
 from backlight.core.errors import FormatError, PluginError, RequestError
-from backlight.core.registry import (
-    ALLOW_VARIABLE,
-    BLOCK_VARIABLE,
-    TRACE_VARIABLE,
-    Plugin,
-    Registry,
-    restricted,
-)
+from backlight.core.loading import TRACE_VARIABLE
+from backlight.core.registry import ALLOW_VARIABLE, BLOCK_VARIABLE, Plugin, Registry, restricted
 
 P = "backlight.processors"
 GOOD = ("absolute", "soft", "idle", "centre", "scale", "note")

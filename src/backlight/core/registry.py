@@ -7,27 +7,21 @@ of its names is used.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
-import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Literal, get_args
 
-import pluggy
-
-from backlight.core import hookspecs
 from backlight.core.discovery import Entry, canonical, discover
 from backlight.core.errors import BacklightError, PluginError, unknown
-from backlight.core.hookspecs import GROUPS, PROJECT, SPECS, Group, Kind, PluginSpec
+from backlight.core.hookspecs import SPECS, Group, Kind, PluginSpec
+from backlight.core.loading import HookManager, import_module, listed, validated
 
 BLOCK_VARIABLE = "BACKLIGHT_PLUGINS_BLOCK"
 ALLOW_VARIABLE = "BACKLIGHT_PLUGINS_ALLOW"
-TRACE_VARIABLE = "BACKLIGHT_PLUGINS_TRACE"
 
 State = Literal["available", "loaded", "blocked", "ambiguous", "failed"]
 
@@ -68,7 +62,7 @@ class Registry:
         self._lock = threading.RLock()
         self._specs: dict[Entry, PluginSpec] = {}
         self._failures: dict[Entry, BaseException] = {}
-        self._manager = _HookManager()
+        self._manager = HookManager()
 
     def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """Return the installed entry points, by group and name, without importing any."""
@@ -180,32 +174,14 @@ class Registry:
         siblings = [entry, *(e for e in self.entries() if e != entry and _origin(e) == _origin(entry))]
         try:
             # Not under our lock: the module may itself ask the registry while another thread imports it.
-            module = _import(entry)
+            module = import_module(entry)
             with self._lock:
                 if entry not in self._specs:
-                    self._specs |= self._validated(siblings, module)
+                    naming = [e for e in self.entries() if e.module == entry.module]
+                    self._specs |= validated(siblings, naming, self._manager.call(module))
         except (Exception, SystemExit) as error:
             with self._lock:
                 self._failures |= dict.fromkeys(siblings, error)
-
-    def _validated(self, siblings: list[Entry], module: ModuleType) -> dict[Entry, PluginSpec]:
-        """Return the descriptor of each sibling; raise unless the module keeps every promise it makes."""
-        group, dist = siblings[0].group, siblings[0].dist
-        naming = [e for e in self.entries() if e.module == siblings[0].module]
-        hooks = self._manager.call(module)
-        if stray := hooks.keys() - {GROUPS[e.group] for e in naming}:
-            raise LookupError(
-                f"it implements {_listed(stray)}, but no entry point in that hook's group names it"
-            )
-        specs = _descriptors(group, hooks)
-        if undeclared := specs.keys() - {e.name for e in naming if e.group == group}:
-            raise LookupError(
-                f"it provides {_listed(undeclared)}, which no entry point of {dist} in {group} declares "
-                "(after declaring one, install the distribution again)"
-            )
-        if missing := {e.name for e in siblings} - specs.keys():
-            raise LookupError(f"it does not provide {_listed(missing)}, only {_listed(specs) or 'nothing'}")
-        return {e: specs[e.name] for e in siblings}
 
     def _record(self, entry: Entry) -> Plugin:
         state = self.state(entry)
@@ -234,87 +210,6 @@ class Registry:
         ]
 
 
-class _HookManager(pluggy.PluginManager):
-    """Calls the hooks of one module at a time and refuses those that could never work."""
-
-    def __init__(self) -> None:
-        super().__init__(PROJECT)
-        self.add_hookspecs(hookspecs)
-        self._results: list[tuple[str, object]] = []
-        if os.environ.get(TRACE_VARIABLE, "0") != "0":
-            self.trace.root.setwriter(lambda text: sys.stderr.write(text))
-            self.enable_tracing()
-        for hook in GROUPS.values():
-            # Historic: pluggy replays this call for every module registered later, which makes loading lazy.
-            getattr(self.hook, hook).call_historic(self._collector(hook))
-
-    def call(self, module: ModuleType) -> dict[str, object]:
-        """Return what each hook that `module` implements returns; nothing stays registered."""
-        if self.is_registered(module):
-            raise RuntimeError("it asks for one of its own names while it is being loaded")
-        outer, self._results = self._results, []
-        try:
-            self.trace(f"load {module.__name__}")
-            self.register(module)
-            self.check_pending()
-            # A hook that returns None is called but not reported by pluggy.
-            implemented = [caller.name for caller in self.get_hookcallers(module) or () if caller.has_spec()]
-            called = [hook for hook, _ in self._results]
-            if twice := next((hook for hook in called if called.count(hook) > 1), None):
-                raise LookupError(f"it implements {twice} twice")
-            return dict.fromkeys(implemented) | dict(self._results)
-        finally:
-            self._results = outer
-            if self.is_registered(module):
-                self.unregister(module)
-
-    def parse_hookimpl_opts(self, plugin: Any, name: str) -> pluggy.HookimplOpts | None:
-        """Refuse what pluggy would let pass: misspelt names until `check_pending`, arguments for ever."""
-        options = super().parse_hookimpl_opts(plugin, name)
-        if options is None or options.get("optionalhook"):
-            return options
-        hook = options.get("specname") or name
-        if hook not in GROUPS.values():
-            raise LookupError(unknown("hook", hook, GROUPS.values()))
-        if inspect.signature(getattr(plugin, name)).parameters:
-            raise TypeError(f"{name} takes arguments, but hooks are called without any")
-        return options
-
-    def _collector(self, hook: str) -> Callable[[object], None]:
-        def collect(result: object) -> None:
-            self._results.append((hook, result))
-
-        return collect
-
-
-def _import(entry: Entry) -> ModuleType:
-    if not all(part.isidentifier() for part in entry.module.split(".")):
-        raise ValueError(f"entry point {entry.name!r} must name a module, not {entry.module!r}")
-    return importlib.import_module(entry.module)
-
-
-def _descriptors(group: Group, hooks: dict[str, object]) -> dict[str, PluginSpec]:
-    """Return the descriptors that the hook of `group` returned, by name; raise for any that is unusable."""
-    hook = GROUPS[group]
-    if hook not in hooks:
-        raise LookupError(f"it implements no {hook}; is the function there and marked with @hookimpl?")
-    offered = hooks[hook]
-    if not isinstance(offered, (list, tuple)):
-        raise TypeError(f"{hook} returned {type(offered).__name__}, expected a list of descriptors")
-    expected = tuple(spec for spec in SPECS if spec.group == group)
-    specs: dict[str, PluginSpec] = {}
-    for spec in offered:
-        if not isinstance(spec, expected):
-            names = " or ".join(s.__name__ for s in expected)
-            raise TypeError(f"{hook} returned a {type(spec).__name__} in its list, expected {names}")
-        if problem := spec.problem():
-            raise ValueError(f"descriptor {spec.name!r}: {problem}")
-        if spec.name in specs:
-            raise LookupError(f"it provides {spec.name!r} twice")
-        specs[spec.name] = spec
-    return specs
-
-
 def check_parameters(what: str, factory: Any, parameters: Iterable[str], *, complete: bool = False) -> None:
     """Raise PluginError naming a parameter `factory` does not take or, if `complete`, those it lacks."""
     given = set(parameters)
@@ -329,7 +224,7 @@ def check_parameters(what: str, factory: Any, parameters: Iterable[str], *, comp
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     required = [n for n, p in accepted.items() if p.default is p.empty and p.kind not in variadic]
     if complete and (missing := [n for n in required if n not in given]):
-        raise PluginError(f"{what} needs {_listed(missing)}")
+        raise PluginError(f"{what} needs {listed(missing)}")
 
 
 def _group(kind: Kind) -> Group:
@@ -341,10 +236,6 @@ def _group(kind: Kind) -> Group:
 
 def _origin(entry: Entry) -> tuple[str, str, str]:
     return entry.group, entry.module, canonical(entry.dist)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(repr, sorted(names)))
 
 
 def _patterns(variable: str) -> list[str]:
