@@ -9,16 +9,16 @@ somebody needs it.
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from backlight.core.errors import RequestError, unknown
 from backlight.core.pipelines.adapter import as_processor
-from backlight.core.pipelines.cache import Cache, step_key
-from backlight.core.pipelines.digest import digest_text, digest_value, qualified_name
+from backlight.core.pipelines.cache import Cache
+from backlight.core.pipelines.running import Run
+from backlight.core.pipelines.steps import read_step, step_to_dict
 from backlight.core.processor import Processor, Stage, check_fields
 from backlight.core.registry import registry
 
@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9]+([-_=][a-z0-9]+)*")
 class Step:
     """One named call of a processor.
 
-    processor: or a scikit-learn transformer or clusterer, or a function, which are wrapped (core.adapter).
+    processor: or a scikit-learn transformer or clusterer, or a function, which are wrapped.
     inputs: port -> source, for ports that aren't bound by name: "step.output", or the name of an input.
     """
 
@@ -200,13 +200,12 @@ class Pipeline(Processor):
         random.
         """
         given = {"relevance": relevance, "prediction": prediction, "train": train}
-        return _Run(
-            self, {name: value for name, value in given.items() if value is not None}, seed, cache
-        ).results()
+        run = Run(self, {name: value for name, value in given.items() if value is not None}, seed, cache)
+        return Results(self, run.finish(), tuple(run.computed))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data (TOML- and JSON-able) from which `from_dict` builds an equal pipeline."""
-        return {"name": self.name, "steps": [_step_to_dict(step) for step in self.steps]}
+        return {"name": self.name, "steps": [step_to_dict(step) for step in self.steps]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Pipeline:
@@ -216,97 +215,7 @@ class Pipeline(Processor):
             raise RequestError(
                 "a pipeline needs the key 'steps', a list of tables with 'name' and 'processor'"
             )
-        return cls(str(document.get("name", "pipeline")), tuple(_step_from_dict(step) for step in steps))
-
-
-class _Run:
-    """One run of a pipeline: keys first, then what is missing, letting go of big maps as soon as possible."""
-
-    def __init__(self, pipeline: Pipeline, inputs: Mapping[str, Any], seed: int, cache: Cache | None) -> None:
-        self.pipeline, self.inputs, self.cache = pipeline, inputs, cache
-        self.bound = {
-            step: {port: s for port, s in ports.items() if "." in s or s in inputs}
-            for step, ports in pipeline.bindings().items()
-        }
-        self.processors = {step.name: _seeded(step.processor, seed) for step in pipeline.steps}
-        self.keys = self._keys() if cache else {}
-        self.outputs: dict[str, Mapping[str, Any]] = {}
-        self.computed: list[str] = []
-        self._check()
-
-    def results(self) -> Results:
-        """Run what is needed for every step whose results are kept."""
-        steps = self.pipeline.steps
-        read = {source.rpartition(".")[0] for ports in self.bound.values() for source in ports.values()}
-        kept = [s.name for s in steps if s.processor.stage != "preprocessing" or s.name not in read]
-        pending = self._pending(kept)
-        for position, step in enumerate(steps):
-            if step.name in pending:
-                self._compute(step)
-                later = {
-                    x.rpartition(".")[0]
-                    for s in steps[position + 1 :]
-                    if s.name in pending
-                    for x in self.bound[s.name].values()
-                }
-                for name in [name for name in self.outputs if name not in later and name not in kept]:
-                    del self.outputs[name]
-        return Results(
-            self.pipeline,
-            {s.name: self.outputs[s.name] for s in steps if s.name in kept},
-            tuple(self.computed),
-        )
-
-    def _check(self) -> None:
-        for step in self.pipeline.steps:
-            for port in step.processor.needs():
-                if port not in self.bound[step.name]:
-                    raise RequestError(f"step {step.name!r} needs {port!r}, which the pipeline was not given")
-
-    def _pending(self, kept: list[str]) -> set[str]:
-        """Load what the cache holds of the kept steps; return the steps that must run for the others."""
-        pending: set[str] = set()
-        wanted = set(kept)
-        for step in reversed(self.pipeline.steps):
-            if step.name in wanted and not self._load(step):
-                pending.add(step.name)
-                wanted |= {source.rpartition(".")[0] for source in self.bound[step.name].values()}
-        return pending
-
-    def _load(self, step: Step) -> bool:
-        found = self.cache.get(self.keys[step.name]) if self.cache and _stored(step) else None
-        if found is not None and set(found) == set(step.processor.yields):
-            self.outputs[step.name] = found
-            return True
-        return False
-
-    def _compute(self, step: Step) -> None:
-        values = {port: self._value(source) for port, source in self.bound[step.name].items()}
-        outputs = self.processors[step.name](**values)
-        if set(outputs) != set(step.processor.yields):
-            raise RequestError(
-                f"step {step.name!r} returned {sorted(outputs)}, but declares {sorted(step.processor.yields)}"
-            )
-        self.outputs[step.name] = outputs
-        self.computed.append(step.name)
-        if self.cache and _stored(step):
-            self.cache.put(self.keys[step.name], outputs)
-
-    def _value(self, source: str) -> Any:
-        step, _, output = source.rpartition(".")
-        return self.outputs[step][output] if step else self.inputs[source]
-
-    def _keys(self) -> dict[str, str]:
-        sources = {name: digest_value(value) for name, value in self.inputs.items()}
-        keys: dict[str, str] = {}
-        for step in self.pipeline.steps:
-            ports = {port: sources[source] for port, source in self.bound[step.name].items()}
-            keys[step.name] = step_key(self.processors[step.name], ports)
-            sources |= {
-                f"{step.name}.{output}": digest_text(keys[step.name], output)
-                for output in step.processor.yields
-            }
-        return keys
+        return cls(str(document.get("name", "pipeline")), tuple(Step(*read_step(step)) for step in steps))
 
 
 def pipeline(name: str, *, until: str | None = None, **parameters: Any) -> Pipeline:
@@ -322,70 +231,6 @@ def pipeline(name: str, *, until: str | None = None, **parameters: Any) -> Pipel
     return made.until(until) if until else made
 
 
-def _stored(step: Step) -> bool:
-    # Preprocessing is cheaper to repeat than to read back, and its results are as big as the data.
-    return step.processor.stage != "preprocessing"
-
-
-def _seeded(processor: Processor, seed: int) -> Processor:
-    """Return the processor with the run's seed where it has a field for one that was left open."""
-    if processor.parameters().get("seed", 0) is None:
-        return dataclasses.replace(processor, seed=seed)  # type: ignore[type-var]
-    return processor
-
-
 def _altered(step: Step, changes: Mapping[str, Any]) -> Step:
     altered: Processor = dataclasses.replace(step.processor, **changes)  # type: ignore[type-var]
     return dataclasses.replace(step, processor=altered)
-
-
-def _step_to_dict(step: Step) -> dict[str, Any]:
-    for name, value in step.processor.parameters().items():
-        if not isinstance(value, bool | int | float | str | tuple | None):
-            raise RequestError(
-                f"step {step.name!r} can't be written down: {name} is a {type(value).__name__}"
-            )
-    document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
-    document["parameters"] = {
-        name: value for name, value in step.processor.parameters().items() if value is not None
-    }
-    return document | ({"inputs": step.sources} if step.inputs else {})
-
-
-def _step_from_dict(document: Mapping[str, Any]) -> Step:
-    for key in document:
-        if key not in ("name", "processor", "parameters", "inputs"):
-            raise RequestError(
-                f"a pipeline step has {unknown('key', key, ['name', 'processor', 'parameters', 'inputs'])}"
-            )
-    if "processor" not in document:
-        raise RequestError(f"pipeline step {document.get('name', '?')!r} lacks the key 'processor'")
-    reference = str(document["processor"])
-    factory = _imported(reference) if ":" in reference else registry().spec("processor", reference).factory
-    parameters = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in dict(document.get("parameters", {})).items()
-    }
-    check_fields(f"processor {reference!r}", factory, parameters)
-    return Step(str(document.get("name", reference)), factory(**parameters), dict(document.get("inputs", {})))
-
-
-def _public_name(kind: type[Processor]) -> str:
-    """Return the name a processor is installed under, or `module:class` for one that isn't a plugin."""
-    plugins = registry()
-    for entry in plugins.entries("processor"):
-        if entry.module == kind.__module__:
-            plugins.load(entry)
-    return plugins.name_of("processor", kind) or qualified_name(kind)
-
-
-def _imported(reference: str) -> Callable[..., Processor]:
-    module, _, name = reference.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise RequestError(f"processor {reference!r} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Processor)):
-        raise RequestError(f"{reference!r} is no Processor")
-    return found
