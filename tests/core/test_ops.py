@@ -8,9 +8,10 @@ from torch import nn
 
 from backlight import attribute, composite
 from backlight.core.composite import Composite, Entry, Match
+from backlight.core.derived import Derived
 from backlight.core.engine import Interceptor
 from backlight.core.interception.plan import Plan
-from backlight.core.ops import AffineOp, Derived, stabilize, unbroadcast
+from backlight.core.ops import AffineOp, stabilize, unbroadcast
 from backlight.core.rule import Rule
 from dense import LAYERS, quiet, st
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from backlight.core.ops import AffineOp, Call, Derived
+    from backlight.core.derived import Derived
+    from backlight.core.ops import AffineOp, Call
 
 
 class Canonizer(ABC):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from backlight.core.coverage import Audited, Covered, Treatment
+from backlight.core.derived import Fresh
 from backlight.core.interception.aliases import Aliases
 from backlight.core.interception.attachment import Attachment
 from backlight.core.interception.functions import (
@@ -34,13 +35,13 @@ from backlight.core.interception.functions import (
     is_fixed,
 )
 from backlight.core.interception.lineage import non_negative, origin, yields_non_negative
-from backlight.core.interception.maps import FunctionMap
 from backlight.core.interception.merging import Merged, Merger, Norm, Producer, verify
 from backlight.core.interception.node import Explained, Run
 from backlight.core.interception.plan import Matcher, Plan
 from backlight.core.interception.tensors import all_finite, map_tensors, tensors_in
 from backlight.core.interception.tokens import Tokens
-from backlight.core.ops import AffineOp, Call, DenseMap, Fresh, LinearMap, Op, Site
+from backlight.core.linear_maps import DenseMap, FunctionMap, LinearMap
+from backlight.core.ops import AffineOp, Call, Op, Site
 from backlight.core.rule import Rule
 
 _GET = "__get__"
@@ -94,10 +95,8 @@ class Interceptor(TorchFunctionMode):
         if getattr(func, "__name__", None) == _GET:
             return self._property(func, args)
         changed = args[0] if args else next(iter(kwargs.values()), None)
-        args, kwargs = (
-            map_tensors(args, self._settle),
-            {k: map_tensors(v, self._settle) for k, v in kwargs.items()},
-        )
+        args = map_tensors(args, self._settle)
+        kwargs = {k: map_tensors(v, self._settle) for k, v in kwargs.items()}
         live = [t for t in tensors_in((args, kwargs)) if t.requires_grad]
         if not live or not torch.is_grad_enabled():
             if args and isinstance(args[0], Tensor) and args[0].requires_grad and _writes(func, args, kwargs):
@@ -172,9 +171,8 @@ class Interceptor(TorchFunctionMode):
                 expected, again = func(*args, **kwargs), func(*args, **kwargs)
             site = Site(getattr(func, "__name__", str(func)), "decomposed", path, module, len(self.covered))
             for got, wanted, other in zip(*map(tensors_in, (result, expected, again)), strict=False):
-                if torch.equal(
-                    wanted.nan_to_num(), other.nan_to_num()
-                ):  # with dropout, it differs every time
+                # With dropout, it differs every time.
+                if torch.equal(wanted.nan_to_num(), other.nan_to_num()):
                     verify(name, site, got, wanted)
             self.plan.verified.add((name, path))
         return result
@@ -257,16 +255,12 @@ class Interceptor(TorchFunctionMode):
     def _plain(self, function: Function, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation without weights; its gradient is kept as the operation's own map."""
         site = self._site(function.name, kind)
-        rule = (
-            None
-            if kwargs.get("return_indices") or site.name.endswith("indices")
-            else self._matcher.match(site, len(self.covered))
-        )
+        two_results = kwargs.get("return_indices") or site.name.endswith("indices")
+        rule = None if two_results else self._matcher.match(site, len(self.covered))
         if rule is None:
             self._record_site(site, "routed" if kind == "max-pool" else "gradient")
             return function.functional(*self._attach(args), **self._attach(kwargs))
         signals = tuple(t for t in tensors_in((args, kwargs)) if t.requires_grad)
-
         constants = [] if self.attachment is None else self.attachment.among((args, kwargs))
 
         def compute(values: Sequence[Tensor]) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, Self, TypeVar, get_args
+from typing import Any, Literal, Self, TypeVar, get_args
 
 import torch
 from torch import Tensor
+
+from backlight.core.derived import Derived
+from backlight.core.linear_maps import ChannelMap, DenseMap, FunctionMap, LinearMap
 
 
 @dataclass(frozen=True)
@@ -32,216 +35,6 @@ class Call:
     function: Callable[..., Any]
     arguments: dict[str, Any]
     signals: tuple[Tensor, ...]
-
-
-class Derived:
-    """Tensors derived from parameters (merged, clipped, squared …), made once per explained model.
-
-    A source is known by its storage, so that `weight.T` taken anew for every batch is the same source; an
-    entry keeps its sources alive, so that a storage is never mistaken for a later one at its address.
-    Versions tell a parameter that was changed in place; through `.data`, behind torch's back, `notice` does.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[Hashable, tuple[tuple[Tensor, ...], tuple[int, ...], Any]] = {}
-        self._used: set[Hashable] = set()
-        self._digest: list[int] = []
-
-    def notice(self, tensors: Iterable[Tensor]) -> None:
-        """Forget everything if a sample of the tensors' values is not what it was when last asked.
-
-        Up to 256 values of each are looked at, which takes milliseconds; a change of few others is missed.
-        """
-        digest = _digest(tensors)
-        if digest != self._digest:
-            self.clear()
-        self._digest = digest
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._entries = {}
-
-    def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
-        """Return the value made for `tag` from `sources`, calling `make` when it is new or out of date."""
-        key = (tag, *((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in sources))
-        versions = tuple(_version(t) for t in sources)
-        found = self._entries.get(key)
-        if found is None or found[1] != versions:
-            with torch.no_grad():
-                found = (sources, versions, make())
-            self._entries[key] = found
-        self._used.add(key)
-        return found[2]
-
-    def sweep(self) -> None:
-        """Forget what was not used since the last sweep, as what came of weights made anew for a batch."""
-        self._entries = {key: entry for key, entry in self._entries.items() if key in self._used}
-        self._used = set()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
-class Fresh(Derived):
-    """Derives anew every time, attached to its sources: for relevance that is to be differentiated."""
-
-    def get(self, tag: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Any]) -> Any:
-        """Return what `make` makes."""
-        return make()
-
-
-_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-
-
-def _digest(tensors: Iterable[Tensor]) -> list[int]:
-    """Return a number for each tensor that depends on the bits of up to 256 of its values."""
-    sums = []
-    for tensor in tensors:
-        if tensor.layout != torch.strided or tensor.numel() == 0 or tensor.element_size() not in _BITS:
-            continue
-        step = -(-tensor.numel() // 256)
-        count = -(-tensor.numel() // step)
-        if not (tensor.is_contiguous() or tensor.is_contiguous(memory_format=torch.channels_last)):
-            sample = tensor.detach().flatten()[::step]
-        else:  # in the order of memory, whatever its layout
-            sample = tensor.detach().as_strided((count,), (step,), tensor.storage_offset())
-        bits = sample.view(_BITS[tensor.element_size()]).long()
-        sums.append((bits * torch.arange(1, 2 * count, 2, device=bits.device)).sum())
-    return [number for group in _by_device(sums) for number in torch.stack(group).tolist()]
-
-
-def _by_device(tensors: list[Tensor]) -> list[list[Tensor]]:
-    devices = dict.fromkeys(t.device for t in tensors)
-    return [[t for t in tensors if t.device == device] for device in devices]
-
-
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
-
-
-class LinearMap(Protocol):
-    """A bias-free map that is linear in its input and in its weight."""
-
-    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return x·W."""
-
-    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-        """Return sᵀW, shaped like the input `like`."""
-
-    def on_inputs(self, values: Tensor) -> Tensor:
-        """Return (inputs,) values broadcastable over the input, e.g. one bound per channel."""
-
-    def on_outputs(self, values: Tensor) -> Tensor:
-        """Return (outputs,) values broadcastable over the output, e.g. a bias."""
-
-    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
-        """Return the weight with every output channel multiplied by its entry of `factor`, (outputs,)."""
-
-
-@dataclass(frozen=True)
-class DenseMap:
-    """x·Wᵀ over the last axis; weight (outputs, inputs)."""
-
-    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return x·Wᵀ."""
-        return torch.nn.functional.linear(x, weight)
-
-    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-        """Return s·W."""
-        return s @ weight
-
-    def on_inputs(self, values: Tensor) -> Tensor:
-        """Return the values as they are: inputs are the last axis."""
-        return values
-
-    def on_outputs(self, values: Tensor) -> Tensor:
-        """Return the values as they are: outputs are the last axis."""
-        return values
-
-    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
-        """Return the weight with scaled rows."""
-        return weight * factor[:, None]
-
-
-@dataclass(frozen=True)
-class ConvolutionMap:
-    """Convolution or transposed convolution in one to three dimensions, zero padding.
-
-    uneven: zeros before and after each axis, last axis first, that an even kernel with padding "same" needs.
-    """
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int = 1
-    transposed: bool = False
-    output_padding: tuple[int, ...] = ()
-    uneven: tuple[int, ...] = ()
-
-    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return the convolution without bias."""
-        padded = torch.nn.functional.pad(x, self.uneven) if self.uneven else x
-        out: Tensor = torch.ops.aten.convolution(padded, weight, None, *self._geometry())
-        return out
-
-    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-        """Return the gradient of the convolution with respect to its input."""
-        padded = torch.nn.functional.pad(like, self.uneven) if self.uneven else like
-        mask = [True, False, False]
-        grad: Tensor = torch.ops.aten.convolution_backward(s, padded, weight, None, *self._geometry(), mask)[
-            0
-        ]
-        return torch.nn.functional.pad(grad, tuple(-n for n in self.uneven)) if self.uneven else grad
-
-    def on_inputs(self, values: Tensor) -> Tensor:
-        """Return (C, 1, …)."""
-        return values.reshape(-1, *(1 for _ in self.stride))
-
-    def on_outputs(self, values: Tensor) -> Tensor:
-        """Return (C, 1, …)."""
-        return values.reshape(-1, *(1 for _ in self.stride))
-
-    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
-        """Return the weight with scaled output channels (axis 1, grouped, when transposed)."""
-        ones = (1,) * len(self.stride)
-        if not self.transposed:
-            return weight * factor.reshape(-1, 1, *ones)
-        groups = weight.reshape(self.groups, -1, *weight.shape[1:])
-        return (groups * factor.reshape(self.groups, 1, -1, *ones)).reshape(weight.shape)
-
-    def _geometry(self) -> tuple[Any, ...]:
-        output_padding = self.output_padding or (0,) * len(self.stride)
-        return self.stride, self.padding, self.dilation, self.transposed, output_padding, self.groups
-
-
-@dataclass(frozen=True)
-class ChannelMap:
-    """Every channel times its own factor, as batch norm with fixed statistics does; weight (channels,).
-
-    dims: number of axes after the channels'.
-    """
-
-    dims: int
-
-    def apply(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return x·w."""
-        return x * self.on_inputs(weight)
-
-    def transpose(self, s: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-        """Return s·w, which is the map itself."""
-        return s * self.on_inputs(weight)
-
-    def on_inputs(self, values: Tensor) -> Tensor:
-        """Return (C, 1, …)."""
-        return values.reshape(-1, *(1 for _ in range(self.dims)))
-
-    def on_outputs(self, values: Tensor) -> Tensor:
-        """Return (C, 1, …)."""
-        return self.on_inputs(values)
-
-    def scale_weight(self, weight: Tensor, factor: Tensor) -> Tensor:
-        """Return the factors times `factor`."""
-        return weight * factor
 
 
 @dataclass
@@ -346,13 +139,22 @@ class AffineOp(Op):
     def contributions(self, s: Tensor, weight: Tensor | None = None, x: Tensor | None = None) -> Tensor:
         """Return x ⊙ sᵀW, in the memory of sᵀW where nothing differentiates it. x: the input unless given."""
         pulled, x = self.transpose(s, weight), self.input if x is None else x
-        if torch.is_grad_enabled() or not isinstance(self.map, (DenseMap, ConvolutionMap, ChannelMap)):
+        if torch.is_grad_enabled() or isinstance(self.map, FunctionMap):
             return x * pulled
         return pulled.mul_(x)
 
     def derive(self, tag: str, make: Callable[[Tensor], Tensor]) -> Tensor:
         """Return make(weight), computed once per explained model for each `tag`."""
         made: Tensor = self.derived.get(tag, (self.weight,), lambda: make(self.weight))
+        return made
+
+    def derive_for_shape(self, tag: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """Return what `make` makes of parameters and shapes, computed once for each shape of the input."""
+        if isinstance(self.map, FunctionMap):  # any function: which other is the same map is not known
+            return make()
+        key = (tag, self.map, self.input.shape[1:], self.input.dtype)
+        sources = (self.weight,) if self.bias is None else (self.weight, self.bias)
+        made: Tensor = self.derived.get(key, sources, make)
         return made
 
     @property

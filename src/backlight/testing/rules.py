@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.composite import AFFINE, BASE, Composite, Entry, Match
+from backlight.core.derived import Derived
 from backlight.core.explainer import Explainer
 from backlight.core.hookspecs import RuleSpec
-from backlight.core.ops import AffineOp, Derived, Op
+from backlight.core.ops import AffineOp, Op
 from backlight.core.rule import Rule
 from backlight.testing.nets import BATCH, OPERATIONS, OneOperation, random, seeded
 from backlight.testing.require import failing_as, require

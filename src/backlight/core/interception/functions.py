@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from backlight.core.ops import ConvolutionMap
+from backlight.core.linear_maps import ConvolutionMap
 
 ROUTE = "route"
 """Kind of operations that move, copy or select values: relevance follows their gradient."""

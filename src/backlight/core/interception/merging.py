@@ -19,7 +19,8 @@ from backlight.core.interception.functions import scale_and_shift
 from backlight.core.interception.joined import Joined, JoinedOp
 from backlight.core.interception.node import LOW
 from backlight.core.interception.plan import Plan, Undecided
-from backlight.core.ops import AffineOp, Call, ChannelMap, DenseMap, Op, Site, widened
+from backlight.core.linear_maps import ChannelMap, DenseMap
+from backlight.core.ops import AffineOp, Call, Op, Site, widened
 from backlight.core.rule import Rule
 
 View = Callable[[Tensor], Tensor]
@@ -146,11 +147,7 @@ class Merger:
         name = ""
         for number, (part, end) in enumerate(zip(parts, ends, strict=True)):
             channels = slice(end - part.shape[1], end)
-            given = {
-                k: v if v is None or k not in _PER_CHANNEL else v[channels] for k, v in call.arguments.items()
-            }
-            piece = replace(call, arguments=given | {"input": part}, signals=(part,))
-            shown = output[:, channels]
+            piece, shown = _piece(call, part, channels), output[:, channels]
             producer: Producer | None = self.producers.get(part)
             where = f"{call.site.path}[{number}]"
             made = None if producer is None else self._merge(piece, producer, shown, where)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from backlight.core.canonizer import Canonizer
 from backlight.core.composite import Composite
 from backlight.core.coverage import Covered
-from backlight.core.ops import Derived, Op, Site
+from backlight.core.derived import Derived
+from backlight.core.ops import Op, Site
 from backlight.core.rule import Rule
 
 
@@ -31,13 +32,9 @@ class Plan:
     @classmethod
     def of(cls, model: nn.Module, composite: Composite, canonizers: Sequence[tuple[str, Canonizer]]) -> Plan:
         """Build the rules and keep the canonizers that apply to the model."""
-        paths = {
-            id(m): (
-                path.replace("_orig_mod.", ""),
-                type(m).__name__,
-            )  # the wrapper that torch.compile puts on
-            for path, m in model.named_modules()
-        }
+        # torch.compile wraps a module in one that calls it `_orig_mod`.
+        named = ((path.replace("_orig_mod.", ""), module) for path, module in model.named_modules())
+        paths = {id(module): (path, type(module).__name__) for path, module in named}
         used = tuple((name, c) for name, c in canonizers if c.applies(model))
         rules = tuple(entry.build() for entry in composite.entries)
         kinds = tuple(entry.takes() if entry.match.kind is None else None for entry in composite.entries)

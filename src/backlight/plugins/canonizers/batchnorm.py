@@ -23,10 +23,11 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.canonizer import Canonizer
+from backlight.core.derived import Derived
 from backlight.core.hookspecs import CanonizerSpec, hookimpl
 from backlight.core.interception.functions import is_fixed, scale_and_shift
-from backlight.core.interception.maps import FunctionMap
-from backlight.core.ops import AffineOp, Call, ConvolutionMap, DenseMap, Derived
+from backlight.core.linear_maps import ConvolutionMap, DenseMap, FunctionMap
+from backlight.core.ops import AffineOp, Call
 
 
 @final
@@ -45,9 +46,7 @@ class BatchNorm(Canonizer):
             return None
         swapped = given["input"].ndim == before.output.ndim and given["input"].shape != before.output.shape
         if isinstance(map_, DenseMap) and given["input"].ndim != 2 and not swapped:
-            return (
-                None  # a dense layer over (N, L, C): batch norm's channels are another axis than its outputs
-            )
+            return None  # over (N, L, C): batch norm's channels are another axis than the layer's outputs
         sources = (before.weight, *_tensors(before.bias), *_statistics(call))
 
         def make() -> tuple[Tensor, Tensor]:
@@ -59,7 +58,7 @@ class BatchNorm(Canonizer):
                 return weight, before.bias * map_.on_outputs(scale) + map_.on_outputs(shift)
             return weight, before.bias * scale + shift
 
-        merged: tuple[Tensor, Tensor] = derived.get(("batch-norm", given["eps"]), sources, make)
+        merged: tuple[Tensor, Tensor] = derived.get(("batch-norm", given["eps"], map_), sources, make)
         return merged
 
     def absorb(self, call: Call, after: AffineOp, derived: Derived) -> tuple[Tensor, Tensor | None] | None:
@@ -84,7 +83,7 @@ class BatchNorm(Canonizer):
                 return weight, offset.flatten() if after.bias is None else offset.flatten() + after.bias
             return weight, offset if after.bias is None else offset + map_.on_outputs(after.bias)
 
-        key = ("batch-norm before", call.arguments["eps"], shape)
+        key = ("batch-norm before", call.arguments["eps"], map_, shape)
         merged: tuple[Tensor, Tensor | None] = derived.get(key, sources, make)
         return merged
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -88,9 +90,7 @@ def _var(
     axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    count = 1
-    for axis in axes:
-        count *= input.shape[axis]
+    count = math.prod(input.shape[axis] for axis in axes)
     centred = input - input.mean(axes, keepdim=True)
     return (centred * centred).sum(axes, keepdim=keepdim) / (count - correction)
 
@@ -101,10 +101,11 @@ def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | Non
 
 
 def _multi_dot(tensors: Sequence[Tensor]) -> Tensor:
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total @ tensor
-    return total
+    return functools.reduce(torch.matmul, tensors)
+
+
+def _chain_matmul(*matrices: Tensor) -> Tensor:
+    return _multi_dot(matrices)
 
 
 _SPELLINGS: dict[str, Callable[..., Any]] = {
@@ -122,7 +123,7 @@ _SPELLINGS: dict[str, Callable[..., Any]] = {
     "var": _var,
     "bilinear": _bilinear,
     "multi_dot": _multi_dot,
-    "chain_matmul": lambda *matrices: _multi_dot(matrices),
+    "chain_matmul": _chain_matmul,
 }
 _PARTS: dict[Callable[..., Any], Callable[..., Any]] = {
     getattr(space, name): parts

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from backlight.core.errors import EngineError
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, ConvolutionMap, Stabiliser, quotient
+from backlight.core.linear_maps import ConvolutionMap
+from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -40,14 +41,11 @@ class Box(Rule):
         return (op.input - low) * positive + (op.input - high) * negative
 
     def _offset(self, op: AffineOp, low: Tensor, high: Tensor) -> Tensor:
-        shape = op.input.shape[1:]
-
         def make() -> Tensor:
-            zeros = op.input.new_zeros((1, *shape))
+            zeros = torch.zeros_like(op.input[:1])
             return op.forward(zeros + low, op.positive_weight) + op.forward(zeros + high, op.negative_weight)
 
-        made: Tensor = op.derived.get(("box", self, shape, op.input.dtype), (op.weight,), make)
-        return made
+        return op.derive_for_shape(self, make)
 
     def _bound(self, op: AffineOp, value: float | tuple[float, ...], name: str) -> Tensor:
         bound = torch.as_tensor(value, dtype=op.input.dtype, device=op.input.device)

@@ -5,6 +5,7 @@ s = R / st(1·1_W);  R_x = sᵀ1_W. All input channels of a group get the same m
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
-from backlight.core.ops import AffineOp, ConvolutionMap, Stabiliser, quotient
+from backlight.core.linear_maps import ConvolutionMap
+from backlight.core.ops import AffineOp, Stabiliser, quotient
 from backlight.core.rule import Rule
 
 
@@ -29,35 +31,30 @@ class Flat(Rule):
 
     def propagate(self, op: AffineOp, relevance: Tensor) -> Tensor:  # type: ignore[override]
         """Return the box-filtered, channel-summed relevance; the denominator is made once per input shape."""
-        if not isinstance(op.map, ConvolutionMap) or op.map.transposed:
-            ones = op.derive("ones", torch.ones_like)
-            return op.transpose(self._share(relevance, self._fan_in(op, ones, 1)), ones)
-        groups = op.map.groups
-        kernel = op.derive("ones", lambda w: w.new_ones((groups, 1, *w.shape[2:])))
-        s = self._share(relevance, self._fan_in(op, kernel[:1], op.weight.shape[1]))
-        batch, spatial = s.shape[0], op.input.shape[2:]
-        summed = s.reshape(batch, groups, -1, *s.shape[2:]).sum(2)
-        like = op.input[:, :1].expand(batch, groups, *spatial)
-        spread = replace(op.map, groups=groups).transpose(summed, kernel, like)
-        per_channel = spread.unsqueeze(2).expand(batch, groups, op.input.shape[1] // groups, *spatial)
-        return per_channel.reshape(op.input.shape)
+        if isinstance(op.map, ConvolutionMap) and not op.map.transposed:
+            return self._filtered(op, op.map, relevance)
+        ones = op.derive("ones", torch.ones_like)
+        s = self._share(op, relevance, lambda: op.forward(torch.ones_like(op.input[:1]), ones))
+        return op.transpose(s, ones)
 
-    def _share(self, relevance: Tensor, count: Tensor) -> Tensor:
-        return quotient(relevance, count, self.epsilon, self.stabiliser)
+    def _filtered(self, op: AffineOp, map_: ConvolutionMap, relevance: Tensor) -> Tensor:
+        """Return the relevance of one channel in each group, repeated for the others."""
+        groups, channels = map_.groups, op.input.shape[1] // map_.groups
+        kernel = op.weight.new_ones((groups, 1, *op.weight.shape[2:]))
 
-    def _fan_in(self, op: AffineOp, ones: Tensor, channels: int) -> Tensor:
-        """Return 1·1_W: how many inputs each output sees, fewer where padding reaches in."""
-        shape = op.input.shape[1:]
+        def fan_in() -> Tensor:
+            one = torch.ones_like(op.input[:1, :1])
+            return channels * replace(map_, groups=1).apply(one, kernel[:1])
 
-        def make() -> Tensor:
-            if channels == 1 and ones.shape == op.weight.shape:
-                return op.forward(op.input.new_ones((1, *shape)), ones)
-            map_ = op.map
-            assert isinstance(map_, ConvolutionMap)
-            return channels * replace(map_, groups=1).apply(op.input.new_ones((1, 1, *shape[1:])), ones)
+        s = self._share(op, relevance, fan_in)
+        summed = s.reshape(len(s), groups, -1, *s.shape[2:]).sum(2)
+        like = op.input[:, :1].expand(-1, groups, *op.input.shape[2:])
+        spread = map_.transpose(summed, kernel, like)
+        return spread.repeat_interleave(channels, 1)
 
-        made: Tensor = op.derived.get(("flat", channels, shape, op.input.dtype), (op.weight,), make)
-        return made
+    def _share(self, op: AffineOp, relevance: Tensor, fan_in: Callable[[], Tensor]) -> Tensor:
+        """Return R / st(1·1_W). fan_in: how many inputs each output sees, fewer where padding reaches in."""
+        return quotient(relevance, op.derive_for_shape("flat", fan_in), self.epsilon, self.stabiliser)
 
 
 @hookimpl

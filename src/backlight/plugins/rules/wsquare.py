@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import RuleSpec, hookimpl
@@ -40,16 +41,13 @@ class WSquare(Rule):
         return {} if term is None else {"bias": self._share(op, relevance) * term.square()}
 
     def _share(self, op: AffineOp, relevance: Tensor) -> Tensor:
-        shape = op.input.shape[1:]
         squares = op.derive("square", Tensor.square)
 
         def make() -> Tensor:
-            total = op.forward(op.input.new_ones((1, *shape)), squares)
+            total = op.forward(torch.ones_like(op.input[:1]), squares)
             return total if op.bias_term is None else total + op.bias_term.square()
 
-        sources = (op.weight,) if op.bias is None else (op.weight, op.bias)
-        total: Tensor = op.derived.get(("w-square", shape, op.input.dtype), sources, make)
-        return quotient(relevance, total, self.epsilon, self.stabiliser)
+        return quotient(relevance, op.derive_for_shape("w-square", make), self.epsilon, self.stabiliser)
 
 
 @hookimpl
