@@ -58,6 +58,18 @@ def test_result_does_not_depend_on_the_tiles(monkeypatch):
             np.testing.assert_array_equal(tiled[name], whole[name])
 
 
+def test_distances_of_long_rows_are_those_of_double_precision(monkeypatch):
+    rng = np.random.default_rng(0)
+    points = (rng.normal(size=(40, 20_001)) + 3).astype(np.float32)
+    left, right = rng.integers(0, 40, (2, 300))
+    squared = np.square(points[left].astype(np.float64) - points[right]).sum(axis=1)
+    found = neighbours.pair_distances(points, left, right)
+    np.testing.assert_allclose(found, squared, rtol=2e-7)
+    np.testing.assert_array_equal(neighbours.pair_distances(points, right, left), found)
+    monkeypatch.setattr(neighbours, "_PART_BYTES", 7 * points[0].nbytes)
+    np.testing.assert_array_equal(neighbours.pair_distances(points, left, right), found)
+
+
 def test_more_points_within_rounding_than_are_kept_are_all_measured(monkeypatch):
     """Points on a sphere around each other: hundreds of almost equal distances, far from the origin."""
     rng = np.random.default_rng(0)

@@ -20,21 +20,28 @@ def nearest_in_tiles(
     once. Where fewer than `count` others were compared, the rest is infinite, with index -1.
     """
     n = len(points)
+    halves = norms / 2
     values = np.full((n, count), np.inf, np.float32)
     index = np.full((n, count), -1, np.int32)
-    for rows, columns in sorted(pairs, key=_near_first):  # a tight bound early spares merging later
-        product = points[rows] @ points[columns].T
-        product *= -2
+    near_first = sorted(pairs, key=_apart)  # a tight bound early spares merging later
+    largest = max(((p.stop - p.start) * (q.stop - q.start) for p, q in near_first), default=0)
+    buffers = np.empty((2, largest), np.float32)  # reused: fresh memory for every tile takes time
+    for rows, columns in near_first:
+        shape = (rows.stop - rows.start, columns.stop - columns.start)
+        product, other = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
+        np.matmul(points[rows], points[columns].T, out=product)
         if rows == columns:
-            np.fill_diagonal(product, np.inf)
+            np.fill_diagonal(product, -np.inf)
         else:
-            _merge(values[columns], index[columns], product + norms[rows, None], rows.start, axis=0)
-        product += norms[columns]
+            np.subtract(halves[rows, None], product, out=other)
+            _merge(values[columns], index[columns], other, rows.start, axis=0)
+        np.subtract(halves[columns], product, out=product)
         _merge(values[rows], index[rows], product, columns.start, axis=1)
+    values *= 2
     return values, index
 
 
-def _near_first(pair: tuple[slice, slice]) -> tuple[int, int]:
+def _apart(pair: tuple[slice, slice]) -> tuple[int, int]:
     return abs(pair[0].start - pair[1].start), pair[0].start
 
 

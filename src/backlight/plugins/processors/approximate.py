@@ -22,11 +22,11 @@ from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors._tiles import nearest_in_tiles
-from backlight.plugins.processors.neighbours import Knn, Metric, pair_distances, prepared
+from backlight.plugins.processors.neighbours import Knn, Metric, farthest, pair_distances, prepared
 
 Array = NDArray[Any]
 
-_CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED = 400, 1024, 4096, 512, 2048
+_CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED, _BLOCK = 400, 1024, 4096, 512, 2048, 128
 _SPARE = 16
 """Candidates beyond k that rounding may need."""
 
@@ -76,7 +76,7 @@ class ApproximateKnn(Processor):
         if plan is None:
             del centred, leading
             return {**Knn(self.k, self.metric)(features=features), "recall": 1.0}
-        index = _candidates(centred, leading, cells, plan)
+        index = _candidates(centred, leading, cells, plan, self.k)
         del centred, leading
         neighbours, squared = _decided(points, index, self.k)
         distances = np.sqrt(squared) if self.metric == "euclidean" else squared / 2
@@ -192,23 +192,26 @@ def _reach(seen: Array, kept: NDArray[np.bool_], recall: float, least: int) -> t
 
 def _closest(points: Array, rows: Array, count: int) -> Array:
     """Return the indices of about the `count` nearest others of some points, (rows, count)."""
-    norms = np.einsum("ij,ij->i", points, points)
+    halves = np.einsum("ij,ij->i", points, points) / 2
     found = []
-    for start in range(0, len(rows), 64):
-        block = rows[start : start + 64]
-        squared = norms - 2 * (points[block] @ points.T)
-        squared[np.arange(len(block)), block] = np.inf
-        found.append(np.argpartition(squared, count - 1, axis=1)[:, :count])
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        near = points[block] @ points.T
+        np.subtract(halves, near, out=near)
+        near[np.arange(len(block)), block] = np.inf
+        found.append(np.argpartition(near, count - 1, axis=1)[:, :count].astype(np.int32))
     return np.concatenate(found)
 
 
-def _candidates(centred: Array, leading: Array, cells: _Cells, plan: _Plan) -> Array:
+def _candidates(centred: Array, leading: Array, cells: _Cells, plan: _Plan, k: int) -> Array:
     """Return the candidates of every point, (n, count) indices, -1 where there are fewer."""
     order = np.argsort(cells.member, kind="stable")
     chosen = (leading if plan.by_leading else centred)[order]
     pairs = _pairs(cells.size, cells.near(plan.reach))
     norms = np.einsum("ij,ij->i", chosen, chosen)
-    found = nearest_in_tiles(chosen, norms, plan.count, pairs)[1]
+    approximate, found = nearest_in_tiles(chosen, norms, plan.count, pairs)
+    if not plan.by_leading:  # all features selected: what is not within rounding of the k-th is out
+        found[approximate > farthest(approximate, norms, chosen.shape[1], k)[:, None]] = -1
     index = np.empty_like(found)
     index[order] = np.where(found < 0, -1, order[found])
     return index
@@ -234,9 +237,9 @@ def _cut(start: int, end: int, most: int) -> list[slice]:
 def _decided(points: Array, index: Array, k: int) -> tuple[Array, Array]:
     """Return the k nearest of each point's candidates and their squared distances, (n, k), ties by index."""
     index = np.sort(index, axis=1)
-    row = np.repeat(np.arange(len(index)), index.shape[1])
-    squared = pair_distances(points, row, np.maximum(index, 0).ravel()).reshape(index.shape)
-    squared[index < 0] = np.inf
+    row, slot = np.nonzero(index >= 0)
+    squared = np.full(index.shape, np.inf)
+    squared[row, slot] = pair_distances(points, row, index[row, slot])
     nearest = np.argsort(squared, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(index, nearest, axis=1), np.take_along_axis(squared, nearest, axis=1)
 

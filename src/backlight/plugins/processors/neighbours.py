@@ -25,7 +25,8 @@ Metric = Literal["euclidean", "cosine", "correlation"]
 
 _TILE = 1024
 _SPARE = 16
-_PAIR_BYTES = 1 << 21
+_SHORT = 512
+_PART_BYTES = 1 << 18  # of what is worked on at a time: it stays in the cache of a core
 
 
 @final
@@ -105,11 +106,10 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     n, d = points.shape
     centred = points - points.mean(axis=0)  # the same distances with less cancellation, for selection only
     norms = np.einsum("ij,ij->i", centred, centred)
-    margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
     tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
     pairs = combinations_with_replacement(tiles, 2)
     approximate, index = nearest_in_tiles(centred, norms, min(n - 1, k + _SPARE), pairs)
-    limit = np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin
+    limit = farthest(approximate, norms, d, k)
     row, column = np.nonzero(approximate <= limit[:, None])
     column = index[row, column]
     crowded = np.flatnonzero(approximate.max(axis=1) <= limit) if index.shape[1] < n - 1 else np.zeros(0, int)
@@ -120,6 +120,15 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     squared = pair_distances(points, row, column)
     order = np.lexsort((column, squared, row))
     return row[order], column[order], squared[order]
+
+
+def farthest(approximate: Array, norms: Array, d: int, k: int) -> Array:
+    """Return how large an approximate squared distance may be, (n,), for the pair to be among the k nearest.
+
+    approximate: (n, k or more), of points with these squared lengths in d dimensions.
+    """
+    margin = 8 * (np.sqrt(d) + 4) * np.finfo(np.float32).eps * np.sqrt(norms * norms.max())
+    return np.asarray(np.partition(approximate, k - 1, axis=1)[:, k - 1] + margin)
 
 
 def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Array, Array]:
@@ -135,31 +144,48 @@ def _within(points: Array, norms: Array, rows: Array, limit: Array) -> tuple[Arr
 
 
 def pair_distances(points: Array, left: Array, right: Array) -> Array:
-    """Return |x_l - x_r|² of index pairs from the coordinates, (p,) float64, in cache-sized chunks."""
-    squared = np.empty(len(left))
-    step = max(1, _PAIR_BYTES // (4 * points.shape[1]))
-    for start in range(0, len(left), step):
+    """Return |x_l - x_r|² of index pairs from the coordinates, (p,) float64; (l, r) and (r, l) cost one."""
+    n, d = points.shape
+    pairs, place = np.unique(np.minimum(left, right) * n + np.maximum(left, right), return_inverse=True)
+    first, second = np.divmod(pairs, n)
+    squared = np.empty(len(pairs))
+    step = max(1, _PART_BYTES // (4 * d))
+    for start in range(0, len(pairs), step):
         chosen = slice(start, start + step)
-        difference = points[right[chosen]]
-        difference -= points[left[chosen]]
-        squared[chosen] = np.einsum("ij,ij->i", difference, difference)
-    return squared
+        difference = _rows(points, second[chosen]) - _rows(points, first[chosen])
+        squared[chosen] = _squared_lengths(difference)
+    return squared[place]
+
+
+def _squared_lengths(rows: Array) -> Array:
+    """Return (p,) float64 sums of short float32 sums, which no long one is as exact as."""
+    whole = rows.shape[1] // _SHORT * _SHORT
+    parts, rest = rows[:, :whole].reshape(len(rows), whole // _SHORT, _SHORT), rows[:, whole:]
+    short = np.einsum("ijk,ijk->ij", parts, parts).sum(axis=1, dtype=np.float64)
+    return np.asarray(short + np.einsum("ij,ij->i", rest, rest))
+
+
+def _rows(points: Array, index: Array) -> Array:
+    """Return these rows; a single one without copying it, as long rows are."""
+    return points[index[0] : index[0] + 1] if len(index) == 1 else points[index]
 
 
 def _without_duplicates(points: Array) -> tuple[Array, Array]:
     """Return the different points, `points` itself if all are, and for every point which of them it is."""
-    weights = np.random.default_rng(0).integers(1, 2**32, (points.shape[1], 2), dtype=np.uint32)
-    blocks = (points[start : start + _TILE] + 0.0 for start in range(0, len(points), _TILE))  # -0.0 is 0.0
-    keys = np.concatenate([block.view(np.uint32) @ weights for block in blocks]).view(np.uint64).ravel()
+    n, d = points.shape
+    weights = np.random.default_rng(0).integers(1, 2**32, d, dtype=np.uint32)
+    step = max(1, _PART_BYTES // (4 * d))
+    blocks = (points[start : start + step] + 0.0 for start in range(0, n, step))  # -0.0 is 0.0
+    keys = np.concatenate([block.view(np.uint32) @ weights for block in blocks])
     _, key, times = np.unique(keys, return_inverse=True, return_counts=True)
     alike = np.flatnonzero(times[key] > 1)
-    representative = np.arange(len(points))
+    representative = np.arange(n)
     if len(alike):  # equal hashes: compare these rows, and no others, byte by byte
-        rows = (points[alike] + 0.0).view(np.void(points.dtype.itemsize * points.shape[1]).dtype).ravel()
+        rows = (points[alike] + 0.0).view(np.void(points.dtype.itemsize * d).dtype).ravel()
         _, first, same = np.unique(rows, return_index=True, return_inverse=True)
         representative[alike] = alike[first[same]]
     chosen, group = np.unique(representative, return_inverse=True)
-    return (points, group) if len(chosen) == len(points) else (points[chosen], group)
+    return (points, group) if len(chosen) == n else (points[chosen], group)
 
 
 def _with_duplicates(unique: Array, group: Array, k: int) -> tuple[Array, Array]:
