@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ BLOCK = re.compile(
 )
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 MODULES = {"python": [], "backlight": ["-m", "backlight"], "pytest": ["-m", "pytest"]}
+KILLED = "\nKilled\n"
 
 
 def commands(page: Path) -> Iterator[tuple[str, str]]:
@@ -30,7 +33,8 @@ def run(page: Path, folder: Path, python: Path | None = None, *, without: tuple[
 
     Files of titled blocks are written, differences applied until the next one, commands run but those in
     `without`. What is shown of a command's output must be what it prints, but for line breaks; "…" stands for
-    anything. A command of which nothing is shown must end well.
+    anything. A command of which nothing is shown must end well; one that is shown to be killed is, once it
+    has printed as many lines as are shown before.
     """
     printed: list[str] = []
     here, kept = folder, dict[Path, str]()
@@ -64,10 +68,25 @@ def _run(line: str, here: Path, python: Path, shown: str) -> str:
         assert arguments[:2] == ["install", "-e"], line
         venvs.install(python, here, "-e")
         return ""
-    command = [str(python), *MODULES[program], *arguments]
-    found = venvs.run(command, cwd=here, ends_well=not shown)
+    command = [str(python), *MODULES[program], *arguments] if program in MODULES else [program, *arguments]
+    if shown.endswith(KILLED):
+        found = _killed(command, here, shown.removesuffix(KILLED).count("\n") + 1) + KILLED
+    else:
+        found = venvs.run(command, cwd=here, ends_well=not shown)
     if shown:
         expected = ".*".join(map(re.escape, " ".join(shown.split()).split("…")))
         told = " ".join(found.split())
         assert re.fullmatch(expected, told), f"{line}{os.linesep}{found}"
     return found
+
+
+def _killed(command: list[str], here: Path, after: int) -> str:
+    """Start a command, kill it by SIGKILL after so many lines, and return them."""
+    with subprocess.Popen(
+        command, cwd=here, env=venvs.ONE_THREAD, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(after)]
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    return "".join(lines)

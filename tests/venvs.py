@@ -11,6 +11,7 @@ from pathlib import Path
 
 _OURS = ("PYTEST", "PYTHONPATH", "COV_", "BACKLIGHT_")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+ONE_THREAD = {**CLEAN, "OMP_NUM_THREADS": "1"}
 
 
 def make(folder: Path) -> Path:
@@ -44,7 +45,7 @@ def run(command: list[str], cwd: Path | None = None, timeout: float = 240, *, en
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={**CLEAN, "OMP_NUM_THREADS": "1"},
+        env=ONE_THREAD,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

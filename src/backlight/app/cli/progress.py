@@ -48,25 +48,28 @@ def progress_bar(title: str, *, quiet: bool = False, as_json: bool = False) -> I
         def update(done: int, total: int, name: str = "", failed: int | None = None) -> None:
             pace.tell(done)
             named = {"description": f"{title} {name}{_failures(failed)}".strip()} if name else {}
-            progress.update(bar, completed=done, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
+            progress.update(bar, completed=pace.done, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
 
         yield update
 
 
 class Pace:
-    """How fast work goes: counted from the first report, as what was done before it took no time."""
+    """How fast work goes: counted from the first report, as what was done before it took no time.
+
+    done: the most that was told; a shard is told when its files are there, and the model is further by then.
+    """
 
     def __init__(self) -> None:
         self._start: tuple[float, int] | None = None
-        self._each, self._done = 0.0, 0
+        self._each, self.done = 0.0, 0
 
     def tell(self, done: int) -> None:
         """Take note of how much is done now."""
         now = time.monotonic()
         self._start = self._start or (now, done)
-        made = done - self._start[1]
+        self.done = max(done, self.done)
+        made = self.done - self._start[1]
         self._each = (now - self._start[0]) / made if made else 0.0
-        self._done = done
 
     @property
     def rate(self) -> str:
@@ -75,7 +78,7 @@ class Pace:
 
     def left(self, total: int) -> float:
         """Return the seconds that the rest of `total` will take; 0 while that is not known."""
-        return self._each * (total - self._done)
+        return self._each * (total - self.done)
 
 
 def duration(seconds: float) -> str:
