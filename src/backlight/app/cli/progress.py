@@ -43,33 +43,32 @@ def progress_bar(title: str, *, quiet: bool = False, as_json: bool = False) -> I
     )
     with Progress(*columns, console=console, transient=True, speed_estimate_period=120) as progress:
         bar = progress.add_task(title, total=None, rate="")
-        pace = Pace()
+        pace, most = Pace(), 0
 
         def update(done: int, total: int, name: str = "", failed: int | None = None) -> None:
-            pace.tell(done)
+            nonlocal most
+            most = max(most, done)  # a shard is told when its files are there; the model is further by then
+            pace.tell(most)
             named = {"description": f"{title} {name}{_failures(failed)}".strip()} if name else {}
-            progress.update(bar, completed=pace.done, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
+            progress.update(bar, completed=most, total=total, rate=pace.rate, **named)  # type: ignore[arg-type]
 
         yield update
 
 
 class Pace:
-    """How fast work goes: counted from the first report, as what was done before it took no time.
-
-    done: the most that was told; a shard is told when its files are there, and the model is further by then.
-    """
+    """How fast work goes: counted from the first report, as what was done before it took no time."""
 
     def __init__(self) -> None:
         self._start: tuple[float, int] | None = None
-        self._each, self.done = 0.0, 0
+        self._each, self._done = 0.0, 0
 
     def tell(self, done: int) -> None:
         """Take note of how much is done now."""
         now = time.monotonic()
         self._start = self._start or (now, done)
-        self.done = max(done, self.done)
-        made = self.done - self._start[1]
+        made = done - self._start[1]
         self._each = (now - self._start[0]) / made if made else 0.0
+        self._done = done
 
     @property
     def rate(self) -> str:
@@ -78,7 +77,7 @@ class Pace:
 
     def left(self, total: int) -> float:
         """Return the seconds that the rest of `total` will take; 0 while that is not known."""
-        return self._each * (total - self.done)
+        return self._each * (total - self._done)
 
 
 def duration(seconds: float) -> str:
