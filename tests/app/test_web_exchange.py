@@ -29,15 +29,16 @@ def projects(project):
 
 @pytest.fixture
 def state():
-    scope = ("pets", "spray", "00000001")
+    scope, embedding = ("pets", "spray", "00000001"), {"name": "spectral", "x": 2, "y": 5}
     return {
         "project": "pets",
         "analysis": "spray",
         "category": "00000001",
         "clustering": "hdbscan",
-        "embedding": {"name": "spectral", "x": 2, "y": 5},
+        "embedding": embedding,
         "colour": check_colour({"mode": "attribution", "cmap": "bwr", "scaling": "gamma", "by": "label"}),
         "selection": selection(scope, [61, 63, 119], "mine"),
+        "view": {"scope": list(scope), "embedding": embedding, "range": [-1.5, 2, 0, 1e-3], "contours": True},
     }
 
 
@@ -50,6 +51,23 @@ def test_a_state_survives_export_and_import(projects, state):
     assert document["selectedEmbeddingVectorsClusters"] == category.clusters("hdbscan")[where].tolist()
     assert document["numberOfClusters"] == 3
     assert read(projects, json.dumps(document)) == state
+
+
+def test_a_view_of_another_map_is_not_exported(projects, state):
+    state["view"] = {**state["view"], "embedding": {"name": "tsne", "x": 0, "y": 1}, "contours": False}
+    document = export(projects, state)
+    assert document["backlight"]["zoom"] is None
+    assert read(projects, json.dumps(document))["view"] is None
+
+
+@pytest.mark.parametrize(
+    "zoom", [[0, 1, 0], [1, 0, 0, 1], [0, 1, 0, None], [0, True, 0, 1], "x", [0, 1e999, 0, 1]]
+)
+def test_a_view_that_is_none_is_refused(projects, state, zoom):
+    document = export(projects, state)
+    document["backlight"]["zoom"] = zoom
+    with pytest.raises(RequestError, match="zoom"):
+        read(projects, json.dumps(document))
 
 
 def test_older_keys_are_read(projects, state):

@@ -19,15 +19,21 @@ def view(page):
     return np.array([*shown["view"]["x"], *shown["view"]["y"]])
 
 
-def wheel(page, x, y, amount):
+def wheel(page, x, y, amount, pinched=False):
     page.driver.execute_script(
-        """const [x, y, deltaY] = arguments;
+        """const [x, y, deltaY, ctrlKey] = arguments;
         document.querySelector('.map .scatter-stage').dispatchEvent(
-          new WheelEvent('wheel', { clientX: x, clientY: y, deltaY, bubbles: true, cancelable: true }));""",
+          new WheelEvent('wheel', { clientX: x, clientY: y, deltaY, ctrlKey, bubbles: true, cancelable: true }));""",
         x,
         y,
         amount,
+        pinched,
     )
+
+
+def touch(page, kind, *places):
+    points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+    page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 def pixel(page, x, y):
@@ -135,6 +141,54 @@ def test_the_wheel_zooms_about_the_pointer_and_reset_shows_all(page):
     page.drag(*box)
     page.wait(lambda: page.explorer.indices == expected, "the selection does not follow the zoom")
     page.click(".map [data-tool=reset]")
+    page.wait(lambda: np.allclose(view(page), before))
+
+
+def nearest_to(points, place):
+    return min(points, key=lambda index: np.hypot(*np.subtract(points[index], place)))
+
+
+def test_two_fingers_pull_what_lies_between_them_apart(page):
+    points = page.drawn()
+    before, stage = view(page), page.one(".map .scatter").rect
+    middle = np.array([stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2])
+    index = nearest_to(points, middle)
+    x, y = points[index]
+    touch(page, "touchStart", (x - 30, y))
+    touch(page, "touchStart", (x - 30, y), (x + 30, y))
+    for far in (40, 50, 60):
+        touch(page, "touchMove", (x - far + 20, y + 10), (x + far + 20, y + 10))
+    touch(page, "touchEnd")
+    page.wait(lambda: view(page)[1] - view(page)[0] < 0.6 * (before[1] - before[0]))
+    size = lambda v: np.array([v[1] - v[0], v[3] - v[2]])  # noqa: E731
+    np.testing.assert_allclose(size(view(page)), size(before) / 2, rtol=1e-6)
+    # What lay between the fingers went along with them, and nothing was selected on the way.
+    assert np.hypot(*np.subtract(page.drawn()[index], (x + 20, y + 10))) < 1
+    assert page.explorer.indices == []
+    box = around(page.drawn(), [index])
+    touch(page, "touchStart", box[:2])
+    touch(page, "touchMove", box[2:])
+    touch(page, "touchEnd")
+    page.wait(lambda: page.explorer.indices == inside(page.drawn(), box), "one finger selects no more")
+    assert page.errors() == []
+
+
+def test_a_pinch_on_a_trackpad_zooms_the_map_and_not_the_page(page):
+    before, stage = view(page), page.one(".map .scatter").rect
+    scale = "return window.visualViewport.scale * window.devicePixelRatio"
+    page_scale = page.driver.execute_script(scale)
+    for _ in range(4):
+        wheel(page, stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2, -8, pinched=True)
+    page.wait(lambda: view(page)[1] - view(page)[0] < 0.75 * (before[1] - before[0]))
+    assert page.driver.execute_script(scale) == page_scale
+
+
+def test_keys_zoom_from_anywhere_on_the_page(page):
+    before = view(page)
+    page.click("#app--facts")
+    ActionChains(page.driver, duration=0).send_keys("+").perform()
+    page.wait(lambda: np.isclose((view(page)[1] - view(page)[0]) / (before[1] - before[0]), 0.8))
+    ActionChains(page.driver, duration=0).send_keys("-").perform()
     page.wait(lambda: np.allclose(view(page), before))
 
 

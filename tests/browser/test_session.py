@@ -5,6 +5,7 @@ import json
 import pytest
 from explorer_page import Page
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from test_explorer import MARKED_INDICES
 
 from synthetic_run import MARKED
@@ -22,6 +23,10 @@ def arrange(page):
     page.click("#samples--mode label", 1)
     page.choose_picture("cmap", "bwr")
     page.wait(lambda: "cmap=bwr" in page.sources()[0] and "mode=attribution" in page.sources()[0])
+    page.click('.map [data-tool="contours"]')
+    for _ in range(3):
+        page.click('.map [data-tool="closer"]')
+    page.one("#embedding--map").send_keys(Keys.ARROW_LEFT)
 
 
 def shown(page):
@@ -29,12 +34,22 @@ def shown(page):
         "return ['class','clustering','embedding','x','y'].map((n) => document.getElementById("
         "`app--${n === 'class' ? 'category' : n}`).value)"
     )
-    return [*values, page.axis_titles(), page.texts("#samples--count"), page.sources()]
+    looked = page.map() or {"view": {"x": [0], "y": [0]}, "contours": None}
+    range_ = [float(f"{value:.5g}") for value in (*looked["view"]["x"], *looked["view"]["y"])]
+    return [
+        *values,
+        page.axis_titles(),
+        page.texts("#samples--count"),
+        page.sources(),
+        range_,
+        looked["contours"],
+    ]
 
 
 def test_a_link_restores_everything(page, chromium):
     arrange(page)
-    page.wait(lambda: "cmap=bwr" in page.driver.current_url and "selection=60-75" in page.driver.current_url)
+    parts = ("cmap=bwr", "selection=60-75", "zoom=", "contours=on")
+    page.wait(lambda: all(part in page.driver.current_url for part in parts))
     before, link = shown(page), page.driver.current_url
     chromium.get("about:blank")
     again = Page(chromium, page.explorer)
@@ -46,6 +61,7 @@ def test_a_link_restores_everything(page, chromium):
     again.wait(lambda: shown(again) == before)
     assert again.explorer.indices == MARKED_INDICES
     assert again.texts("#samples--mode .active") == ["Attribution"]
+    again.wait(lambda: "zoom=" in again.driver.current_url, "the link forgot where the map is zoomed to")
     assert again.errors() == []
 
 
@@ -56,6 +72,8 @@ def test_a_link_restores_everything(page, chromium):
         "#selection=9-1,5-99999999999&cmap=evil&mode=%3Cb%3E",
         "#%%%&&=&=",
         "#class=00000001&selection=1e9",
+        "#project=pets&analysis=spray&class=00000001&map=tsne&x=0&y=1&zoom=1,0,NaN,1e999&contours=1",
+        "#project=pets&analysis=spray&class=00000001&map=tsne&x=0&y=1&zoom=-1e300,1e300,0,1e-300",
     ],
 )
 def test_links_that_do_not_fit_show_the_start(page, chromium, link):
@@ -63,6 +81,7 @@ def test_links_that_do_not_fit_show_the_start(page, chromium, link):
     chromium.get(page.explorer.url + link)
     page.drawn()
     assert page.texts("#overview--rows tr.chosen .name") == ["dog"]
+    assert -20 < page.map()["view"]["x"][0] < page.map()["view"]["x"][1] < 20
     assert page.errors() == []
 
 
@@ -71,6 +90,7 @@ def test_export_and_import_through_files(page, chromium, tmp_path):
         "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)}
     )
     arrange(page)
+    page.wait(lambda: "zoom=" in page.driver.current_url)
     before = shown(page)
     page.click("#app--export")
     page.wait(lambda: list(tmp_path.glob("pets-dog.json")), "nothing was downloaded")

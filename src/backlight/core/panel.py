@@ -7,6 +7,8 @@ unchanged, means that its clusters were renamed, merged or hidden: whatever show
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
+view: what a map shows, {"scope", "embedding", "range", "contours"}: which part, [x0, x1, y0, y1] or None for all,
+of which embedding, and whether with lines of equal density.
 placed: a picture to be marked on the maps of a class, {"scope", "label", "indices", "weights"}: its place is
 the mean of the samples' places, weighted; both are typed arrays.
 shown: the name of the panel in front in the slot "bottom", where one is shown at a time.
@@ -40,6 +42,7 @@ Store = Literal[
     "colour",
     "selection",
     "sample",
+    "view",
     "placed",
     "shown",
 ]

@@ -65,9 +65,17 @@ def export(projects: Mapping[str, Project], state: Mapping[str, Any]) -> dict[st
             "y": embedding.get("y"),
             "colour": colour,
             "label": (state.get("selection") or {}).get("label"),
+            **_seen(state.get("view"), state),
             "clusters": _clusters(project.curation(category, clustering)),
         },
     }
+
+
+def _seen(view: Mapping[str, Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the map is looked at, where a view is of the map that is shown."""
+    place = [state.get(key) for key in ("project", "analysis", "category")]
+    here = isinstance(view, dict) and (view["scope"], view["embedding"]) == (place, state.get("embedding"))
+    return {"zoom": view["range"] if here else None, "contours": bool(view and view["contours"])}
 
 
 def _clusters(curation: Curation) -> dict[str, Any]:
@@ -92,7 +100,9 @@ def read(projects: Mapping[str, Project], text: bytes | str) -> dict[str, Any]:
         "embedding": _embedding(category, document, extra),
         "colour": _colour(document, extra),
         "selection": None,
+        "view": None,
     }
+    state["view"] = _view(extra, [project.name, analysis.method, category.id], state["embedding"])
     chosen = _selected(category, document)
     if len(chosen):
         label = _value(extra, "label", str, None) or "imported"
@@ -183,6 +193,20 @@ def _embedding(
     if not all(0 <= axis < dimensions for axis in axes):
         raise RequestError(f"'x', 'y' are {axes}, but embedding {name!r} has {dimensions} components")
     return {"name": name, "x": axes[0], "y": axes[1]}
+
+
+def _view(extra: Mapping[str, Any], scope: list[str], embedding: Any) -> dict[str, Any] | None:
+    zoom, contours = _value(extra, "zoom", list, None), _value(extra, "contours", bool, False)
+    if zoom is not None and not (
+        len(zoom) == 4
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e30 for v in zoom)
+        and zoom[0] < zoom[1]
+        and zoom[2] < zoom[3]
+    ):
+        raise RequestError(f"'zoom' is {str(zoom)[:80]}, expected [x0, x1, y0, y1] with x0 < x1 and y0 < y1")
+    if zoom is None and not contours:
+        return None
+    return {"scope": scope, "embedding": embedding, "range": zoom, "contours": contours}
 
 
 def _colour(document: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

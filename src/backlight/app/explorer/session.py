@@ -15,7 +15,7 @@ from backlight.app.explorer.exchange import export, read
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.project import Project
 
-NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown")
+NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown", "view")
 
 
 def carry(app: Dash, projects: Mapping[str, Project]) -> None:
@@ -58,6 +58,7 @@ def carry(app: Dash, projects: Mapping[str, Project]) -> None:
 
     @app.callback(
         Output("app--restore", "data"),
+        Output("store--view", "data"),
         Output("app--toast", "children", allow_duplicate=True),
         Input("app--import", "contents"),
         State("app--import", "filename"),
@@ -65,11 +66,12 @@ def carry(app: Dash, projects: Mapping[str, Project]) -> None:
     )
     def load(contents: str | None, name: str | None) -> Any:
         if not contents:
-            return no_update, no_update
+            return (no_update,) * 3
         try:
-            return read(projects, decode(contents)), f"Opened {name}"
+            state = read(projects, decode(contents))
+            return state, state["view"], f"Opened {name}"
         except BacklightError as error:
-            return no_update, f"{name} cannot be used: {error}"
+            return no_update, no_update, f"{name} cannot be used: {error}"
 
 
 def decode(contents: Any) -> bytes:

@@ -8,8 +8,9 @@
     return made.get(sent);
   };
 
-  const decoded = (points) => once(points, ({ x, y, index, scope, name, axes }) => ({
-    x: backlight.array(x), y: backlight.array(y), index: backlight.array(index), titles: axes, key: JSON.stringify([scope, name, axes]),
+  const keyOf = ({ scope, embedding }) => JSON.stringify([scope, embedding]);
+  const decoded = (points) => once(points, ({ x, y, index, scope, embedding, axes }) => ({
+    x: backlight.array(x), y: backlight.array(y), index: backlight.array(index), titles: axes, key: keyOf({ scope, embedding }),
   }));
 
   // For every row the position of its group in the list; ids below zero are all the same one.
@@ -54,7 +55,21 @@
         drawn(selectionOf(points(), rows, clicked ? `sample ${decoded(points()).index[rows[0]]}` : word)),
       cleared: () => drawn(null),
       hovered: (row, box) => tell("hovered", row < 0 ? null : { index: decoded(points()).index[row], box }),
+      looked: (range, contours) => {
+        if (panel !== "embedding") return;
+        told = range || contours ? { scope: points().scope, embedding: points().embedding, range, contours } : null;
+        window.dash_clientside.set_props("store--view", { data: told });
+      },
     };
+  };
+
+  // A view that others bring: the link, once, or a file. What the map itself has told is older than what it shows.
+  let told = null;
+  const bring = (map, view) =>
+    map.adopt({ key: view ? keyOf(view) : map.key, range: view && view.range, contours: Boolean(view && view.contours) });
+  const adopt = (view) => {
+    const map = document.getElementById("embedding--map").backlightMap;
+    if (map && !backlight.same(view, told)) bring(map, view);
   };
 
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
@@ -62,7 +77,9 @@
   // Draw, and say in words what is drawn.
   const draw = (panel, word, points, groups, selection, placed) => {
     const element = document.getElementById(`${panel}--map`);
-    const map = backlight.map(element, hearing(panel, element, word), panel === "embedding");
+    const main = panel === "embedding", fresh = !element.backlightMap;
+    const map = backlight.map(element, hearing(panel, element, word), main);
+    if (main && fresh && backlight.linked) bring(map, backlight.linked);
     if (points === null) {
       map.clear("There is no map of this class.");
       return "Map, empty";
@@ -142,5 +159,5 @@
       backlight.element("Span", { className: "legend-entry", children: [
         backlight.element("Span", { className: "swatch", style: { backgroundColor: colour } }), name] }));
 
-  return { colourBy, draw, look, select, preview };
+  return { adopt, colourBy, draw, look, select, preview };
 })()

@@ -78,6 +78,11 @@ class EmbeddingMap(Panel):
             Input(context.id("by"), "value"),
             *[Input(context.store(store), "data") for store in ("selection", "placed")],
         )
+        callback.clientside(
+            "(view) => backlight.embedding.adopt(view)",
+            Input(context.store("view"), "data"),
+            prevent_initial_call=True,
+        )
         browser(
             "colourBy",
             Output(context.store("colour"), "data"),
@@ -120,7 +125,7 @@ def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict
     columns = embedding.columns(*embedding.component[shown])
     return {
         "scope": scope,
-        "name": embedding.name,
+        "embedding": {"name": embedding.name, "x": shown[0], "y": shown[1]},
         "axes": [axis_title(embedding, component) for component in shown],
         "x": typed_array(columns[:, 0]),
         "y": typed_array(columns[:, 1]),

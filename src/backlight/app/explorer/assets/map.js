@@ -1,8 +1,8 @@
-// A map of points to look at and to select from: axes, tools, wheel, keys, a ring around the point under the pointer.
+// A map of points to look at and to select from: axes, tools, wheel, pinches, keys, a ring around the point under the pointer.
 //
 // backlight.map(element, heard) makes one inside an element, or returns the one that is there. `show` gives it points;
-// heard.selected(rows, clicked), heard.cleared() and heard.hovered(row, box) tell what a person did. `state()` and
-// `places()` say what is shown, for tests and benchmarks; they change nothing.
+// heard.selected(rows, clicked), heard.cleared(), heard.hovered(row, box) and heard.looked(range, contoured) tell what
+// a person did. `state()` and `places()` say what is shown, for tests and benchmarks; they change nothing.
 "use strict";
 
 (() => {
@@ -11,6 +11,8 @@
   const REACH = 12;
   const STILL = 4;
   const DENSE = 200000;
+  const SETTLED = 250;
+  const STEP = 0.8;
   const PER_TICK = { across: 88, up: 52 };
 
   const TOOLS = [
@@ -20,6 +22,8 @@
     ["zoom", "Zoom into a rectangle", "m", "M11.5 7a4.5 4.5 0 1 1-9 0 4.5 4.5 0 0 1 9 0zM10.3 10.3l4 4M7 5v4M5 7h4"],
   ];
   const DEEDS = [
+    ["closer", "Zoom in", "+", "M3 8h10M8 3v10"],
+    ["farther", "Zoom out", "-", "M3 8h10"],
     ["contours", "Lines of equal density", "d", "M1.5 8.5c0-3.6 2.6-6 6.3-6s6.7 2 6.7 5.3-2.6 5.7-6.5 5.7-6.5-1.8-6.5-5zM4.5 8.3c0-2 1.5-3.3 3.5-3.3s3.6 1 3.6 2.8-1.5 3-3.6 3-3.5-.8-3.5-2.5zM7 8h2"],
     ["reset", "Show all points", "r", "M1.8 7.8L8 2.3l6.2 5.5M3.8 6.5v7h3v-4h2.4v4h3v-7"],
   ];
@@ -56,7 +60,7 @@
 
   class PointMap {
     constructor(element, heard, keys) {
-      Object.assign(this, { element, heard, cloud: null, view: null, tool: "box", contoured: false, painted: 0 });
+      Object.assign(this, { element, heard, cloud: null, view: null, tool: "box", contoured: false, painted: 0, pointers: new Map() });
       this.canvas = made("canvas", { "aria-hidden": "true" });
       this.pen = this.canvas.getContext("2d", { alpha: false });
       this.overlay = backlight.drawing("svg", { class: "scatter-axes", "aria-hidden": "true" });
@@ -90,9 +94,10 @@
       if (this.key !== points.key) {
         this.home = { x: backlight.scatter.fit(x), y: backlight.scatter.fit(y) };
         this.view = this.home;
+        this.key = points.key;
         this.hover(-1);
+        this.arrive();
       }
-      this.key = points.key;
       this.empty.hidden = true;
       this.stage.hidden = false;
       this.paint();
@@ -156,6 +161,30 @@
       return { image: this.image, pixels: this.pixels, width: w, scale };
     }
 
+    // Show part of the points, as `looked` told it: {key, range: [x0, x1, y0, y1] or null for all of it, contours}.
+    adopt(wanted) {
+      [this.wanted, this.contoured] = [wanted, wanted.contours];
+      this.press();
+      this.paint();
+      this.arrive();
+    }
+
+    arrive() {
+      const { wanted } = this;
+      if (!wanted || wanted.key !== this.key || !this.cloud) return;
+      this.wanted = null;
+      this.look(wanted.range ? { x: wanted.range.slice(0, 2), y: wanted.range.slice(2) } : this.home);
+      this.tell();
+    }
+
+    // Tell what is looked at, once it has not changed for a moment.
+    tell() {
+      clearTimeout(this.telling);
+      this.telling = setTimeout(() => {
+        if (this.view) this.heard.looked(this.view === this.home ? null : [...this.view.x, ...this.view.y], this.contoured);
+      }, SETTLED);
+    }
+
     // ---- What a person does
 
     use(tool) {
@@ -168,6 +197,7 @@
       this.contoured = !this.contoured;
       this.press();
       this.paint();
+      this.tell();
     }
 
     press() {
@@ -188,12 +218,25 @@
       this.view = view;
       this.hover(-1);
       this.paint();
+      this.tell();
     }
 
     // Zoom by a factor about a place of the data that stays where it is.
     zoom(factor, [x, y]) {
       const about = ([low, high], at) => [at + (low - at) * factor, at + (high - at) * factor];
       this.look({ x: about(this.view.x, x), y: about(this.view.y, y) });
+    }
+
+    get middle() {
+      return [(this.view.x[0] + this.view.x[1]) / 2, (this.view.y[0] + this.view.y[1]) / 2];
+    }
+
+    closer() {
+      if (this.cloud) this.zoom(STEP, this.middle);
+    }
+
+    farther() {
+      if (this.cloud) this.zoom(1 / STEP, this.middle);
     }
 
     pan(columns, rows, { view, plot } = this) {
@@ -215,14 +258,16 @@
       stage.addEventListener("pointerdown", (event) => this.grab(event));
       stage.addEventListener("pointermove", (event) => this.move(event));
       stage.addEventListener("pointerup", (event) => this.drop(event));
-      stage.addEventListener("pointercancel", () => this.release());
+      stage.addEventListener("pointercancel", (event) => { this.lift(event); this.release(); });
       stage.addEventListener("pointerleave", () => this.hover(-1));
       stage.addEventListener("dblclick", () => (this.tool === "pan" || this.tool === "zoom" ? this.reset() : this.heard.cleared()));
       stage.addEventListener("wheel", (event) => {
         if (!this.plot || !this.cloud) return;
         event.preventDefault();
         const lines = event.deltaMode === 1 ? 24 : 1;
-        this.zoom(1.0016 ** (Math.max(-240, Math.min(240, event.deltaY * lines))), this.place(this.at(event)));
+        // A pinch on a trackpad comes as a wheel with Ctrl held, in smaller steps.
+        const [base, most] = event.ctrlKey ? [1.01, 40] : [1.0016, 240];
+        this.zoom(base ** Math.max(-most, Math.min(most, event.deltaY * lines)), this.place(this.at(event)));
       }, { passive: false });
       this.element.addEventListener("keydown", (event) => this.typed(event));
       new ResizeObserver(() => this.paint()).observe(stage);
@@ -231,10 +276,9 @@
 
     typed(event) {
       if (event.target !== this.element || !this.plot || !this.cloud || event.ctrlKey || event.metaKey || event.altKey) return;
-      const middle = [(this.view.x[0] + this.view.x[1]) / 2, (this.view.y[0] + this.view.y[1]) / 2];
       const acts = {
         ArrowLeft: () => this.pan(48, 0), ArrowRight: () => this.pan(-48, 0), ArrowUp: () => this.pan(0, 48), ArrowDown: () => this.pan(0, -48),
-        "+": () => this.zoom(0.8, middle), "=": () => this.zoom(0.8, middle), "-": () => this.zoom(1.25, middle),
+        "+": () => this.closer(), "=": () => this.closer(), "-": () => this.farther(),
         0: () => this.reset(), Escape: () => (this.drag ? this.release() : this.heard.cleared()),
       };
       if (!acts[event.key]) return;
@@ -250,12 +294,16 @@
       this.stage.setPointerCapture(event.pointerId);
       this.hover(-1);
       const from = this.at(event);
+      this.pointers.set(event.pointerId, from);
+      if (this.pointers.size > 1) { this.pinch(); return; }
       this.drag = { tool: event.button === 1 ? "pan" : this.tool, from, to: from, path: [from], view: this.view, plot: this.plot };
     }
 
     move(event) {
       const to = this.at(event);
-      if (!this.drag) { this.point(to); return; }
+      if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, to);
+      if (this.pinched) { this.spread(); return; }
+      if (!this.drag) { if (!this.pointers.size) this.point(to); return; }
       const { drag } = this, last = drag.path[drag.path.length - 1];
       drag.to = to;
       drag.moved = drag.moved || Math.hypot(to[0] - drag.from[0], to[1] - drag.from[1]) >= STILL;
@@ -264,7 +312,32 @@
       this.mark();
     }
 
+    // Two fingers: what lies under their middle stays there, and their distance is how near it looks.
+    pinch() {
+      this.release();
+      this.pinched = this.pointers.size === 2 ? { ...this.grip(), view: this.view, plot: this.plot } : null;
+    }
+
+    grip() {
+      const [[ax, ay], [bx, by]] = this.pointers.values();
+      return { middle: [(ax + bx) / 2, (ay + by) / 2], distance: Math.max(8, Math.hypot(ax - bx, ay - by)) };
+    }
+
+    spread() {
+      const { middle: [column, row], distance, view, plot } = this.pinched;
+      const now = this.grip(), factor = distance / now.distance;
+      const about = ([low, high], at, share) => [at - share * (high - low) * factor, at + (1 - share) * (high - low) * factor];
+      const [right, up] = [(now.middle[0] - plot.left) / (plot.right - plot.left), (plot.bottom - now.middle[1]) / (plot.bottom - plot.top)];
+      this.look({ x: about(view.x, plot.x(column), right), y: about(view.y, plot.y(row), up) });
+    }
+
+    lift(event) {
+      this.pointers.delete(event.pointerId);
+      this.pinched = null;
+    }
+
     drop(event) {
+      this.lift(event);
       const { drag } = this;
       if (!drag) return;
       this.move(event);

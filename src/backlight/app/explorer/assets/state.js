@@ -27,15 +27,31 @@
       return last < first || last - first > 5e6 ? [] : Array.from({ length: last - first + 1 }, (_, k) => first + k);
     });
 
+  const placeOf = (parts) => ({
+    scope: ["project", "analysis", "class"].map((key) => parts.get(key)),
+    embedding: { name: parts.get("map"), x: Number(parts.get("x") || 0), y: Number(parts.get("y") || 1) },
+  });
+
+  // Where the map is zoomed to, and whether it has contours; null where neither is said.
+  const viewOf = (parts) => {
+    const range = (parts.get("zoom") || "").split(",").map(Number);
+    const fits = range.length === 4 && range.every(Number.isFinite) && range[0] < range[1] && range[2] < range[3];
+    const contours = parts.get("contours") === "on";
+    return fits || contours ? { ...placeOf(parts), range: fits ? range : null, contours } : null;
+  };
+
   const same = (name) => (value) => value[name];
   const FIELDS = { project: same("project"), analysis: same("analysis"), class: same("category"), clustering: same("clustering") };
 
   const write = (state) => {
     const parts = new URLSearchParams();
     Object.entries(FIELDS).forEach(([key, get]) => get(state) != null && parts.set(key, get(state)));
-    const { embedding, colour, selection, shown } = state;
+    const { embedding, colour, selection, shown, view } = state;
     if (shown && shown !== "samples") parts.set("panel", shown);
     if (embedding) Object.entries({ map: embedding.name, x: embedding.x, y: embedding.y }).forEach(([k, v]) => parts.set(k, v));
+    const here = view && backlight.same([view.scope, view.embedding], [[state.project, state.analysis, state.category], embedding]);
+    if (here && view.range) parts.set("zoom", view.range.map((value) => Number(value.toPrecision(6))).join(","));
+    if (view && view.contours) parts.set("contours", "on");
     Object.entries(colour || {}).forEach(([key, value]) => value !== backlight.choices.defaults[key] && parts.set(key, value));
     const chosen = selection && ranges(backlight.array(selection.indices).slice().sort());
     if (chosen) [["selection", chosen], ["label", selection.label]].forEach(([k, v]) => parts.set(k, v));
@@ -52,21 +68,24 @@
       const value = parts.get(key);
       if (value && (!allowed[key] || allowed[key].includes(value))) colour[key] = value;
     });
-    const scope = [parts.get("project"), parts.get("analysis"), parts.get("class")];
+    const { scope, embedding } = placeOf(parts);
     const chosen = parts.get("selection") ? numbers(parts.get("selection")) : [];
     return {
       shown: parts.get("panel"),
       project: scope[0], analysis: scope[1], category: scope[2], clustering: parts.get("clustering"), colour,
-      embedding: { name: parts.get("map"), x: Number(parts.get("x") || 0), y: Number(parts.get("y") || 1) },
+      embedding,
       selection: chosen.length ? { scope, indices: backlight.pack(chosen), label: parts.get("label") || "linked" } : null,
     };
   };
 
   backlight.state = { read, write };
 
+  // The view that the link brought; read at once, since the address follows what is looked at.
+  backlight.linked = viewOf(new URLSearchParams(location.hash.slice(1)));
+
   // Called on every change of what is looked at.
   backlight.remember = (...values) => {
-    const names = ["project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown"];
+    const names = ["project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown", "view"];
     const state = Object.fromEntries(names.map((name, k) => [name, values[k]]));
     if (!state.project) return;
     const { text, whole } = write(state);
