@@ -4,6 +4,7 @@ import json
 import tomllib
 
 import pytest
+from PIL import ExifTags, Image
 from test_attribute import GOOD, call, place  # noqa: F401  # a fixture
 
 from backlight.core.project import open_project
@@ -144,3 +145,12 @@ def test_progress_for_machines_and_for_nobody(place):  # noqa: F811
     assert [line["name"] for line in lines if "name" in line] == [f"shard {n} of 3" for n in (1, 2, 3)]
     assert lines[-1]["event"] == "finished" and lines[-1]["attributed"] == 5
     assert call(*GOOD, "--shard-size", "2", "--quiet").output == ""
+
+
+def test_pictures_that_viewers_turn_are_told_of(place):  # noqa: F811
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    Image.new("RGB", (12, 16)).save(place / "pictures/cat/0.png", exif=exif)
+    for options in (["--dry-run"], []):
+        assert "note: 1 of 5 pictures looked at carry an EXIF orientation" in call(*GOOD, *options).output
+    assert call(*GOOD, "--out", "again", "--quiet").output == ""

@@ -3,10 +3,12 @@
 import h5py
 import numpy as np
 import pytest
-from PIL import Image
+import torchvision
+from PIL import ExifTags, Image
 
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.sources.data import TORCHVISION, DatasetSource, open_source
+from backlight.core.sources.subset import chosen
 
 
 def save(path, value=100, mode="RGB", size=(6, 4)):
@@ -39,6 +41,27 @@ def test_a_picture_that_is_cut_short_is_named(folder):
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(FormatError, match=r"a\.png is not a readable picture"):
         open_source(str(folder)).picture(2)
+
+
+def test_photographs_on_their_side_are_read_as_torchvision_reads_them_and_told(tmp_path):
+    pixels = np.zeros((8, 16, 3), np.uint8)
+    pixels[:, :8] = 200
+    upright, turned = Image.Exif(), Image.Exif()
+    upright[ExifTags.Base.Orientation], turned[ExifTags.Base.Orientation] = 1, 6
+    (tmp_path / "cat").mkdir()
+    for name, exif in {"1.jpg": upright, "2.jpg": turned, "3.png": turned}.items():
+        Image.fromarray(pixels).save(tmp_path / "cat" / name, exif=exif)
+    Image.fromarray(pixels).save(tmp_path / "cat/4.jpg")
+    (tmp_path / "cat/5.jpg").write_bytes(b"no picture")
+    found = open_source(str(tmp_path))
+    (note,) = found.notes()
+    assert note.startswith("2 of 5 pictures")
+    assert chosen(found, per_class=1).notes() == found.notes()
+    for number, (theirs, _) in zip(range(4), torchvision.datasets.ImageFolder(tmp_path), strict=False):
+        np.testing.assert_array_equal(found.picture(number), np.asarray(theirs))
+    for name in ("2.jpg", "3.png"):
+        (tmp_path / "cat" / name).unlink()
+    assert open_source(str(tmp_path)).notes() == ()
 
 
 def test_an_empty_folder_is_refused(tmp_path):

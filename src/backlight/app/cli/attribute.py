@@ -51,6 +51,9 @@ def run(config: Config, quiet: bool, as_json: bool) -> None:
     from backlight.core.run.preparing import prepare
 
     ready, out = prepare(config), Path(config.out)
+    if not (quiet or as_json):
+        for note in ready.source.notes():
+            click.echo(f"note: {note}", err=True)
     try:
         with (
             stopped_by_signals("Stopping after the shard in flight; once more stops at once.") as stop,

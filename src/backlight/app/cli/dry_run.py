@@ -26,17 +26,18 @@ def show(config: Config, as_json: bool) -> None:
     ready = prepare(config, trial=True)
     cost = estimate(ready.explainer, ready.source, ready.settings)
     covered = coverage_facts(cost.coverage)
+    notes = (*ready.notes, *ready.source.notes())
     whole = resolved(config, dataclasses.asdict(ready.settings.preprocessing), ready.settings.decoders)
     if as_json:
         report = {"config": whole, "coverage": covered, "samples": cost.samples}
-        report |= {"seconds": cost.seconds, "bytes": cost.size, "notes": list(ready.notes)}
+        report |= {"seconds": cost.seconds, "bytes": cost.size, "notes": notes}
         click.echo(json.dumps({"event": "dry-run", **report}))
         return
     for key in FIELDS:
         if key in whole:
             click.echo(f"{key} = {json.dumps(whole[key], ensure_ascii=False)}")
     click.echo()
-    for note in ready.notes:
+    for note in notes:
         click.echo(f"note: {note}")
     counts = ", ".join(f"{number} {treatment}" for treatment, number in covered["counts"].items())
     click.echo(f"operations: {counts or 'a plain gradient looks at none'}")

@@ -15,6 +15,8 @@ from backlight.core.errors import BacklightError, FormatError, RequestError, unk
 from backlight.core.sources.factory import is_factory, load_factory
 
 Picture = NDArray[np.uint8]
+LOOKED_AT = 100
+"""Files of a folder that are looked into for notes."""
 
 
 class Source(ABC):
@@ -42,6 +44,10 @@ class Source(ABC):
     def training(self, number: int) -> bool | None:
         """Say whether the sample belongs to the training split; None where the source does not tell."""
         return None
+
+    def notes(self) -> Sequence[str]:
+        """Return what a person should know of the pictures before they are explained."""
+        return ()
 
 
 @final
@@ -85,6 +91,16 @@ class ImageFolder(Source):
     def training(self, number: int) -> bool | None:
         """Say which part of the dataset the folder holds, where that is known."""
         return self._training
+
+    def notes(self) -> Sequence[str]:
+        """Say whether there are photographs that viewers turn, of at most LOOKED_AT files."""
+        some = self._samples[:: -(-len(self._samples) // LOOKED_AT)]
+        turned = sum(turned_by_viewers(path) for path, _ in some)
+        told = (
+            f"{turned} of {len(some)} pictures looked at carry an EXIF orientation by which viewers turn them; "
+            "they are read as stored, which is what torchvision does"
+        )
+        return (told,) if turned else ()
 
 
 @final
@@ -177,6 +193,17 @@ def read_picture(path: Path) -> Picture:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise FormatError(f"{path} is not a readable picture ({error})") from error
+
+
+def turned_by_viewers(path: Path) -> bool:
+    """Say whether a picture's EXIF data ask to show it turned or mirrored; False where it cannot be read."""
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(path) as image:  # reads no pixels
+            return "exif" in image.info and image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def _labels(dataset: Any) -> Iterable[Any]:

@@ -40,6 +40,10 @@ class Subset(Source):
         """Say whether it belongs to the training split."""
         return self.whole.training(self._numbers[number])
 
+    def notes(self) -> Sequence[str]:
+        """Return what is to be known of the whole."""
+        return self.whole.notes()
+
 
 def chosen(
     source: Source,
