@@ -7,7 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backlight.core.errors import RequestError
+
 Array = NDArray[Any]
+
+
+def from_eigengap(what: str, value: int, eigengap: int | None) -> int:
+    """Return `value`, or in the place of 0 the eigengap's, at least 2; RequestError where there is none."""
+    if value:
+        return value
+    if eigengap is None:
+        raise RequestError(f"{what} = 0 takes its number from an eigengap step, and there is none")
+    return max(2, int(eigengap))
+
+
+def leading(what: str, embedding: Array, dimensions: int, eigengap: int | None) -> Array:
+    """Return the first `dimensions` coordinates; all for -1, as many as the eigengap says for 0."""
+    if dimensions == -1:
+        return embedding
+    return embedding[:, : from_eigengap(f"{what}: dimensions", dimensions, eigengap)]
 
 
 def unit_rows(points: Array) -> Array:

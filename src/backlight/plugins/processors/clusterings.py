@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors._arrays import largest_first, unit_rows
+from backlight.plugins.processors._arrays import from_eigengap, largest_first, leading, unit_rows
 
 Array = NDArray[Any]
 
@@ -47,7 +47,7 @@ class Dbscan(Processor):
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return the clusters, largest first."""
-        points = _leading(embedding, self.dimensions, eigengap)
+        points = unit_rows(leading("dbscan", embedding, self.dimensions, eigengap))
         if not len(points):
             return {"labels": np.zeros(0, np.int32)}
         return {"labels": largest_first(DBSCAN(eps=self.eps, min_samples=self.samples).fit_predict(points))}
@@ -76,18 +76,15 @@ class Agglomerative(Processor):
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return the clusters, largest first, and the end of the tree."""
-        k, points = _count(self.k, embedding, eigengap)
+        k, points = _count("agglomerative", self.k, embedding, eigengap)
         n = len(embedding)
         if k < 2:
-            labels = np.zeros(n, np.int32)
-            return {
-                "labels": labels,
-                "tree": np.zeros((0, 4)),
-                "leaves": np.array([[n, 0]] if n else [], int),
-            }
+            leaves = np.array([[n, 0]] if n else [], int).reshape(-1, 2)
+            return {"labels": np.zeros(n, np.int32), "tree": np.zeros((0, 4)), "leaves": leaves}
         model = AgglomerativeClustering(
             k, linkage=self.linkage, compute_distances=True, compute_full_tree=True
-        ).fit(points)
+        )
+        model.fit(points)
         labels = largest_first(model.labels_)
         tree, leaves = _last_merges(model.children_, model.distances_, labels, max(_LEAVES, k))
         return {"labels": labels, "tree": tree, "leaves": leaves}
@@ -115,7 +112,7 @@ class Mixture(Processor):
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return the likeliest density of every sample, and its probability."""
-        k, points = _count(self.k, embedding, eigengap)
+        k, points = _count("mixture", self.k, embedding, eigengap)
         if k < 2:
             n = len(embedding)
             return {"labels": np.zeros(n, np.int32), "probabilities": np.ones(n, np.float32)}
@@ -147,7 +144,7 @@ class Discretisation(Processor):
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return the clusters, largest first."""
-        k, points = _count(self.k, embedding, eigengap)
+        k, points = _count("discretisation", self.k, embedding, eigengap)
         if k < 2 or not np.square(points).sum(axis=1).all():
             return {"labels": np.zeros(len(embedding), np.int32)}
         return {"labels": largest_first(discretize(points, random_state=self.seed or 0))}
@@ -169,19 +166,9 @@ def _last_merges(children: Array, distances: Array, labels: Array, most: int) ->
     return tree, np.column_stack([size[parts], cluster[parts]]).astype(int)
 
 
-def _leading(embedding: Array, dimensions: int, eigengap: int | None) -> Array:
-    """Return the leading coordinates with rows of length 1."""
-    if not dimensions and eigengap is None:
-        raise RequestError("dimensions = 0 takes their number from an eigengap step, and there is none")
-    width = {0: max(2, int(eigengap or 0)), -1: embedding.shape[1]}.get(dimensions, dimensions)
-    return unit_rows(embedding[:, :width])
-
-
-def _count(k: int, embedding: Array, eigengap: int | None) -> tuple[int, Array]:
+def _count(name: str, k: int, embedding: Array, eigengap: int | None) -> tuple[int, Array]:
     """Return how many clusters there can be, and the coordinates they are looked for in."""
-    if not k and eigengap is None:
-        raise RequestError("k = 0 takes the number of clusters from an eigengap step, and there is none")
-    wanted = k or max(2, int(eigengap or 0))
+    wanted = from_eigengap(f"{name}: k", k, eigengap)
     points = unit_rows(embedding[:, :wanted])
     return min(wanted, len(np.unique(points, axis=0)), points.shape[1]), points
 

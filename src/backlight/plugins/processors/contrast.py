@@ -78,16 +78,11 @@ def effects(features: Array, inside: NDArray[np.bool_]) -> Array:
         sums += inside[start : start + _BLOCK].T.astype(np.float64) @ block
         squares += np.einsum("ij,ij->j", block, block)
     size = inside.sum(axis=0)[:, None]
-    a, b = (
-        sums / size,
-        -sums / (n - size),
-    )  # means of centred features: those outside sum to minus those inside
+    a, b = sums / size, -sums / (n - size)  # features are centred: outside they sum to minus those inside
     variance = np.maximum(squares - size * a**2 - (n - size) * b**2, 0.0) / n
     resolution = float(np.finfo(np.float32).eps) * max(float(np.abs(features).max()), 1e-30)
-    scale = np.sqrt(
-        variance + variance.mean(axis=1, keepdims=True) + resolution**2
-    )  # equal maps differ by rounding
-    return np.asarray((a - b) / scale)
+    floor = variance.mean(axis=1, keepdims=True) + resolution**2  # equal maps differ by rounding
+    return np.asarray((a - b) / np.sqrt(variance + floor))
 
 
 @hookimpl

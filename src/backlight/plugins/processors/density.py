@@ -12,7 +12,7 @@ from sklearn.cluster import HDBSCAN
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors._arrays import largest_first, unit_rows
+from backlight.plugins.processors._arrays import largest_first, leading, unit_rows
 
 Array = NDArray[Any]
 
@@ -45,16 +45,11 @@ class Hdbscan(Processor):
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return clusters and how strongly each sample belongs."""
         n = len(embedding)
-        if not self.dimensions and eigengap is None:
-            raise RequestError(
-                "hdbscan: dimensions = 0 takes their number from an eigengap step, and there is none"
-            )
+        points = leading("hdbscan", embedding, self.dimensions, eigengap)
         smallest = self.smallest or max(5, n // 20)
         samples = self.samples or smallest
         if n < max(2, smallest, samples):
             return {"labels": np.full(n, -1, np.int32), "probabilities": np.zeros(n, np.float32)}
-        width = {0: max(2, int(eigengap or 0)), -1: embedding.shape[1]}.get(self.dimensions, self.dimensions)
-        points = embedding[:, :width]
         if self.unit_rows:
             points = unit_rows(points)
         model = HDBSCAN(min_cluster_size=smallest, min_samples=samples, n_jobs=1, copy=True).fit(points)

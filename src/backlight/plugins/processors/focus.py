@@ -50,9 +50,8 @@ class Focus(Processor):
         }
         found: dict[str, Array] = {"cluster": cluster}
         for name, mask in masks.items():
-            shares = np.divide(
-                strength[:, mask].sum(axis=1), total, out=np.zeros_like(total), where=total > 0
-            )
+            inside = strength[:, mask].sum(axis=1)
+            shares = np.divide(inside, total, out=np.zeros_like(total), where=total > 0)
             found[name] = np.array([shares[labels == c].mean() for c in cluster])
         return found
 

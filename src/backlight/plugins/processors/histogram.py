@@ -51,10 +51,9 @@ class Histogram(Processor):
         low, high = np.quantile(values, [self.tail, 1 - self.tail])
         width = (high - low) / self.bins or 1.0
         chosen = np.clip(((values - low) / width).astype(np.int64), 0, self.bins - 1)
-        rows = np.arange(len(values))[:, None] * self.bins
-        return np.bincount((rows + chosen).ravel(), minlength=len(values) * self.bins).reshape(
-            len(values), self.bins
-        ) / max(values.shape[1], 1)
+        n, rows = len(values), np.arange(len(values))[:, None] * self.bins
+        counts = np.bincount((rows + chosen).ravel(), minlength=n * self.bins).reshape(n, self.bins)
+        return counts / max(values.shape[1], 1)
 
 
 @hookimpl

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans as Lloyd
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors._arrays import largest_first, unit_rows
+from backlight.plugins.processors._arrays import from_eigengap, largest_first, leading, unit_rows
 
 Array = NDArray[Any]
 
@@ -47,13 +47,8 @@ class KMeans(Processor):
 
     def __call__(self, *, embedding: Array, eigengap: int | None = None) -> dict[str, Array]:
         """Return the cluster of every sample."""
-        if not self.k and eigengap is None:
-            raise RequestError(
-                "kmeans: k = 0 takes the number of clusters from an eigengap step, and there is none"
-            )
-        k = self.k or max(2, int(eigengap or 0))
-        width = {0: k, -1: embedding.shape[1]}.get(self.dimensions, self.dimensions)
-        points = embedding[:, :width]
+        k = from_eigengap("kmeans: k", self.k, eigengap)
+        points = leading("kmeans", embedding, self.dimensions or k, None)
         if self.unit_rows:
             points = unit_rows(points)
         k = min(k, len(np.unique(points, axis=0)))

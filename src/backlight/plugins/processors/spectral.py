@@ -55,10 +55,10 @@ class Spectral(Processor):
         vectors, values = null, np.zeros(null.shape[1])
         rest = m - null.shape[1]
         if rest:
-            dense = n <= 4 * self.m
-            more, found = (
-                _dense(laplacian, null, rest) if dense else _krylov(laplacian, null, rest, self.seed or 0)
-            )
+            if n <= 4 * self.m:
+                more, found = _dense(laplacian, null, rest)
+            else:
+                more, found = _krylov(laplacian, null, rest, self.seed or 0)
             vectors, values = np.hstack([vectors, more]), np.concatenate([values, found])
         return {"embedding": fix_signs(vectors), "eigenvalues": np.clip(values, 0.0, 2.0)}
 

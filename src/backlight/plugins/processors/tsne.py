@@ -24,9 +24,9 @@ _WORTH_THREADS = 2000
 class TSne(Processor):
     """Lay samples out in the plane: embedding (N, m) -> projection (N, 2) float32.
 
-    perplexity: effective number of neighbours (> 0); at most (N - 1) / 3 is used. Below four samples they
-    are put
-        on a line, in order.
+    Fewer than four samples are put on a line, in order.
+
+    perplexity: effective number of neighbours (> 0); at most (N - 1) / 3 is used.
     dimensions: leading coordinates used; -1 all.
     iterations: gradient steps (>= 250).
     seed: of the start; None takes the run's.
