@@ -24,6 +24,7 @@ ADDRESSES = [
     "/image/pets/%F0%9F%92%A9.png", "/sample/pets/-1.json", "/sample/pets/1.json/..", "/sample/pets/99999.json",
     "/sample/%00/1.json", "/colourbar.png?cmap=<script>", "/colourbar.png?cmap=00f", "/_reload-hash", "/_favicon.ico",
     "/image/pets/1.png?mode=attribution&channel=-1", "/image/pets/1.png?mode=attribution&channel=99999",
+    "/mean/pets.png", "/mean/pets.png?cluster=1", "/mean/../x.png?cluster=%00", "/mean/nope.png?cluster=-1", "/mean/x",
     "/?token[]=x", "/?" + "a=b&" * 500, "/tags/pets.csv?x=%ff", "/tags/nope.json", "/tags/pets.exe",
 ]  # fmt: skip
 BODIES = [

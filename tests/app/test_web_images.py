@@ -1,6 +1,7 @@
 """Picture routes: the right picture, lossless, cached; a sentence for a request that makes no sense."""
 
 import io
+from urllib.parse import urlencode
 
 import h5py
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image
 
 from backlight.app.explorer.cache import ByteCache
 from backlight.app.web import make_app
-from backlight.core.panel import image_url
+from backlight.core.panel import image_url, mean_url
 from backlight.core.pictures.heatmap import overlay, rgb_heatmap
-from backlight.core.project import ATTRIBUTION_FILE, DATA_FILE, open_project
+from backlight.core.project import ANALYSIS_FILE, ATTRIBUTION_FILE, DATA_FILE, open_project
 from synthetic_run import write_run
 
 
@@ -138,6 +139,43 @@ def test_facts_beside_a_picture(client, run):
     assert found["file"] == "dog/0070.png"
     assert [p for _, p in found["predicted"]] == pytest.approx(sorted(expected, reverse=True))
     assert found["correct"] == (np.argmax(logits) == 1)
+
+
+def test_means_of_clusters_against_the_files(client, run):
+    with h5py.File(run / ATTRIBUTION_FILE) as file:
+        relevance = dict(zip(file["index"][:].tolist(), file["attribution"][:].sum(axis=1), strict=True))
+    with h5py.File(run / ANALYSIS_FILE) as file:
+        index, ids = file["00000001/index"][:], file["00000001/cluster/hdbscan"][:]
+    scaled = {i: r / np.abs(r).max() for i, r in relevance.items()}
+    means = [np.mean([scaled[i] for i in index[ids == cluster].tolist()], axis=0) for cluster in (2, 0)]
+    scope = ("pets", "spray", "00000001")
+    for minus, expected in ((None, means[0]), (0, means[0] - means[1])):
+        found = picture(client.get(mean_url(scope, "hdbscan", 2, "gray", minus)))[..., 0]
+        wanted = 255 * (0.5 + 0.5 * expected / np.abs(expected).max())
+        assert np.abs(found.astype(float) - wanted).max() <= 1
+    answer = client.get(mean_url(scope, "hdbscan", 2))
+    assert answer.status_code == 200
+    again = client.get(mean_url(scope, "hdbscan", 2), headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "says"),
+    [
+        ({"cluster": "7"}, 404, "no cluster 7"),
+        ({"cluster": "x"}, 400, "expected a number"),
+        ({"clustering": "../x"}, 400, "clustering"),
+        ({"analysis": ""}, 400, "analysis"),
+        ({"category": "99"}, 400, "category"),
+        ({"minus": "9" * 40}, 400, "expected a number"),
+        ({"cmap": "nope"}, 400, "nope"),
+    ],
+)
+def test_means_that_are_none_get_a_sentence(client, change, status, says):
+    query = {"analysis": "spray", "category": "00000001", "clustering": "hdbscan", "cluster": "2"} | change
+    answer = client.get(f"/mean/pets.png?{urlencode(query)}")
+    assert answer.status_code == status
+    assert says in answer.text
 
 
 def test_cache_keeps_what_was_used_last_and_stays_in_its_bounds():

@@ -23,7 +23,8 @@ def wheel(page, x, y, amount, pinched=False):
     page.driver.execute_script(
         """const [x, y, deltaY, ctrlKey] = arguments;
         document.querySelector('.map .scatter-stage').dispatchEvent(
-          new WheelEvent('wheel', { clientX: x, clientY: y, deltaY, ctrlKey, bubbles: true, cancelable: true }));""",
+          new WheelEvent('wheel',
+            { clientX: x, clientY: y, deltaY, ctrlKey, bubbles: true, cancelable: true }));""",
         x,
         y,
         amount,

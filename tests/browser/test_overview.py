@@ -41,10 +41,13 @@ def test_every_score_takes_the_place_of_the_map_until_a_class_is_chosen(page):
     assert page.errors() == []
 
 
-def test_the_suspicious_cluster_has_a_picture(page):
+def test_the_suspicious_cluster_has_its_mean_heatmap(page):
     page.wait(lambda: page.sources(".suspect-picture"))
-    assert page.sources(".suspect-picture")[0].startswith("/image/pets/")
-    assert page.pixels(".suspect-picture") != [0, 0, 0]
+    (source,) = page.sources(".suspect-picture")
+    assert source.startswith("/mean/pets.png?")
+    assert "cluster=2&" in source
+    red, _, blue = page.pixels(".suspect-picture")
+    assert red > blue, "the mark in the corner is positive relevance, drawn in warm colours"
 
 
 def test_many_classes_come_in_pages(served, tmp_path):

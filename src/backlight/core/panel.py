@@ -7,8 +7,8 @@ unchanged, means that its clusters were renamed, merged or hidden: whatever show
 embedding: {"name", "x", "y"}; x and y count display components, see `Embedding.component`.
 colour: how pictures and points are coloured; keys and values as in `COLOUR_CHOICES`.
 selection: what `selection` returns. sample: a dataset index, looked at in the large view.
-view: what a map shows, {"scope", "embedding", "range", "contours"}: which part, [x0, x1, y0, y1] or None for all,
-of which embedding, and whether with lines of equal density.
+view: what a map shows, {"scope", "embedding", "range", "contours"}: which part, [x0, x1, y0, y1] or None for
+all, of which embedding, and whether with lines of equal density.
 placed: a picture to be marked on the maps of a class, {"scope", "label", "indices", "weights"}: its place is
 the mean of the samples' places, weighted; both are typed arrays.
 shown: the name of the panel in front in the slot "bottom", where one is shown at a time.
@@ -191,6 +191,19 @@ def image_url(
     if mode != "input" and channel is not None:
         query["channel"] = str(channel)
     return f"/image/{quote(project, safe='')}/{index}.png?{urlencode(query)}"
+
+
+def mean_url(
+    scope: Sequence[str], clustering: str, cluster: int, cmap: str = "coldnhot", minus: int | None = None
+) -> str:
+    """Return the address of a cluster's mean heatmap, as people merged clusters.
+
+    scope: (project, analysis, category). minus: a cluster whose mean is taken away from it.
+    """
+    project, analysis, category = scope
+    query = {"analysis": analysis, "category": category, "clustering": clustering, "cluster": str(cluster)}
+    query |= {"cmap": cmap} | ({} if minus is None else {"minus": str(minus)})
+    return f"/mean/{quote(project, safe='')}.png?{urlencode(query)}"
 
 
 def typed_array(array: NDArray[Any]) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from backlight.core.errors import FormatError, RequestError, unknown
 from backlight.core.projects.analyses import Analysis, Category, Embedding
@@ -108,6 +110,13 @@ class Project:
     def curation(self, category: Category, clustering: str | None) -> Curation:
         """Return what people made of the clusters of a clustering."""
         return self.annotations.curation(f"{category.analysis}/{category.id}/{clustering}")
+
+    def members(self, category: Category, clustering: str, cluster: int) -> NDArray[np.int64]:
+        """Return the dataset indices of a cluster's samples as people merged clusters, (n,) int64."""
+        curation = self.curation(category, clustering)
+        ids = curation.ids(category.clusters(clustering))
+        found: NDArray[np.int64] = category.index[ids == curation.into.get(cluster, cluster)]
+        return found
 
     def close(self) -> None:
         """Close every file."""

@@ -1,22 +1,32 @@
-"""Routes for pictures: inputs, heatmaps, overlays, colour bars, and the facts beside a picture."""
+"""Routes for pictures: inputs, heatmaps, overlays, means of clusters, colour bars, and facts beside them."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from flask import Blueprint, Response, jsonify, request
+from numpy.typing import NDArray
 from PIL import Image
 
 from backlight.app.explorer.cache import ByteCache
 from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
 from backlight.core.panel import MODES
-from backlight.core.pictures.heatmap import SCALINGS, channel_sum, colour_map, overlay, rgb_heatmap
+from backlight.core.pictures.heatmap import (
+    SCALINGS,
+    channel_sum,
+    colour_map,
+    normalised,
+    overlay,
+    rgb_heatmap,
+)
+from backlight.core.pictures.mean import mean_heatmap
 from backlight.core.project import Project
 from backlight.core.projects.sample import describe
 
@@ -24,11 +34,17 @@ CACHE_BYTES = 64 << 20
 
 
 def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES) -> Blueprint:
-    """Return the routes `/image/<project>/<n>.png`, `/sample/<project>/<n>.json` and `/colourbar.png`."""
+    """Return the routes `/image/<project>/<n>.png`, `/mean/<project>.png`, `/sample/…`, `/colourbar.png`."""
     routes = Blueprint("images", __name__)
     cache = ByteCache(cache_bytes)
     strength = functools.cache(lambda name: _typical_strength(projects[name]))
     stamps = {name: _stamp(project) for name, project in projects.items()}
+
+    def answer(key: tuple[Any, ...], render: Callable[[], bytes]) -> Response:
+        etag = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
+        if request.if_none_match.contains(etag):
+            return _tagged(Response(status=304), etag)
+        return _tagged(Response(cache.get(key, render), mimetype="image/png"), etag)
 
     @routes.get("/image/<path:project>/<int:index>.png")
     def image(project: str, index: int) -> Response:
@@ -39,16 +55,15 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
         opened = _project(projects, project)
         heat = () if mode == "input" else (cmap, scaling, channel)
         key = (project, stamps[project], index, mode, *heat)
-        etag = hashlib.sha256(repr(key).encode()).hexdigest()[:24]
-        if request.if_none_match.contains(etag):
-            return _tagged(Response(status=304), etag)
-        return _tagged(
-            Response(
-                cache.get(key, lambda: _render(opened, index, mode, (cmap, scaling, channel), strength)),
-                mimetype="image/png",
-            ),
-            etag,
-        )
+        return answer(key, lambda: _render(opened, index, mode, (cmap, scaling, channel), strength))
+
+    @routes.get("/mean/<path:project>.png")
+    def mean(project: str) -> Response:
+        opened, cmap = _project(projects, project), request.args.get("cmap", "coldnhot")
+        colour_map(cmap)
+        chosen = [_members(opened, number) for number in ("cluster", "minus") if number in request.args]
+        digests = [hashlib.sha256(members.tobytes()).hexdigest() for members in chosen]
+        return answer((project, stamps[project], *digests, cmap), lambda: _mean(opened, chosen, cmap))
 
     @routes.get("/sample/<path:project>/<int:index>.json")
     def sample(project: str, index: int) -> Response:
@@ -64,6 +79,7 @@ def image_routes(projects: Mapping[str, Project], cache_bytes: int = CACHE_BYTES
 
     @routes.get("/image/<path:rest>")
     @routes.get("/sample/<path:rest>")
+    @routes.get("/mean/<path:rest>")
     def nothing(rest: str) -> Response:
         # Dash would answer with the page; an address that looks like a picture's should not.
         raise _MissingError(f"there is no picture or sample {rest!r}")
@@ -122,6 +138,28 @@ def _render(
     if mode == "attribution":
         return _png(rgb_heatmap(relevance, cmap, scaling, reference))
     return _png(overlay(relevance, project.dataset.image(index), cmap, scaling, reference))
+
+
+def _members(project: Project, which: str) -> NDArray[np.int64]:
+    """Return the samples of the cluster that a parameter of the request names."""
+    analysis, category, clustering = (
+        request.args.get(name, "") for name in ("analysis", "category", "clustering")
+    )
+    text = request.args[which]
+    if not re.fullmatch(r"-?\d{1,9}", text, re.ASCII):
+        raise RequestError(f"{which} is {text[:40]!r}, expected a number")
+    members = project.members(project.analysis(analysis).category(category), clustering, int(text))
+    if not len(members):
+        raise _MissingError(f"{clustering} has no cluster {text}")
+    return members
+
+
+def _mean(project: Project, chosen: list[NDArray[np.int64]], cmap: str) -> bytes:
+    means = [mean_heatmap(project, members) for members in chosen]
+    if not means or any(mean is None or mean.shape != means[0].shape for mean in means):  # type: ignore[union-attr]
+        raise _MissingError("the heatmaps have no mean: they are missing, or of several sizes")
+    values = means[0] if len(means) == 1 else means[0] - means[1]  # type: ignore[operator]
+    return _png(colour_map(cmap).rgb(normalised(values)))
 
 
 def _of_channel(relevance: Any, channel: int, cmap: str) -> Any:

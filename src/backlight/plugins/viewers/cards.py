@@ -10,11 +10,11 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, selection
+from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, mean_url, selection
 from backlight.core.projects.annotations import NAME_LENGTH
 from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.palette import cluster_colour
-from backlight.plugins.viewers.summary import Summary, picture, summarise
+from backlight.plugins.viewers.summary import Summary, summarise
 
 MOST = 24
 EMPTY = "This class has no clusterings, so there are no cards."
@@ -78,7 +78,8 @@ class Cards(Panel):
                 return html.P("All clusters are hidden." if head[0] else EMPTY, className="empty"), *head
             rest = html.P(f"{len(found) - MOST} more clusters are not shown.", className="quiet")
             others = [(s.cluster, s.name) for s in found if s.cluster >= 0]
-            cards: list[Any] = [_card(context, project, s, colour["cmap"], others) for s in found[:MOST]]
+            place, cmap = (project, analysis, category, clustering), colour["cmap"]
+            cards: list[Any] = [_card(context, place, s, cmap, others) for s in found[:MOST]]
             return [*cards, *([rest] if len(found) > MOST else [])], *head
 
         @callback(
@@ -92,9 +93,9 @@ class Cards(Panel):
             if not ctx.triggered_id or not ctx.triggered[0]["value"]:
                 return no_update
             cluster, found = ctx.triggered_id["index"], context.category(project, analysis, category)
-            curation = context.projects[project].curation(found, clustering)
-            members = found.index[curation.ids(found.clusters(clustering)) == cluster]
-            return selection((project, analysis, found.id), members, curation.name(cluster))
+            opened = context.projects[project]
+            name = opened.curation(found, clustering).name(cluster)
+            return selection((project, analysis, found.id), opened.members(found, clustering, cluster), name)
 
         self._curate(callback, context)
 
@@ -126,7 +127,7 @@ class Cards(Panel):
             if len(picked) < 2:
                 return None, pressed
             both = [s for c in picked for s in _summaries(context, *place) if s.cluster == c]
-            return (_comparison(*both, colour["cmap"]) if len(both) == 2 else None), pressed
+            return (_comparison(place, *both, colour["cmap"]) if len(both) == 2 else None), pressed
 
     def _curate(self, callback: Callbacks, context: PanelContext) -> None:
         acts = ("rename", "merge", "hide", "show")
@@ -256,7 +257,11 @@ def _menu(context: PanelContext, summary: Summary, others: list[tuple[int, str]]
 
 
 def _card(
-    context: PanelContext, project: str, summary: Summary, cmap: str, others: list[tuple[int, str]]
+    context: PanelContext,
+    place: tuple[str, ...],
+    summary: Summary,
+    cmap: str,
+    others: list[tuple[int, str]],
 ) -> html.Article:
     choose = html.Button(
         _name(summary),
@@ -271,9 +276,9 @@ def _card(
         title="Compare with another cluster",
     )
     size = html.Span(f"{summary.size:,} · {summary.share:.0%}", className="quiet grow")
-    mean = _mean(summary, cmap)
+    mean = _mean(place, summary, cmap)
     rows = [
-        html.Div([html.Span(word), _strip(project, indices)], className="strip-row")
+        html.Div([html.Span(word), _strip(place[0], indices)], className="strip-row")
         for word, indices in (("typical", summary.medoids), ("odd", summary.outliers))
         if indices
     ]
@@ -292,10 +297,10 @@ def _name(summary: Summary) -> list[Any]:
     return [swatch, summary.name[0].upper() + summary.name[1:]]
 
 
-def _mean(summary: Summary, cmap: str) -> Any:
-    if summary.mean is None:
-        return html.Div("no mean heatmap", className="mean quiet")
-    return html.Img(src=picture(summary.mean, cmap), alt=f"mean heatmap of {summary.name}", className="mean")
+def _mean(place: tuple[str, ...], summary: Summary, cmap: str, minus: Summary | None = None) -> html.Img:
+    source = mean_url(place[:3], place[3], summary.cluster, cmap, None if minus is None else minus.cluster)
+    what = f"mean heatmap of {summary.name}" if minus is None else "difference of means"
+    return html.Img(src=source, alt=what, className="mean")
 
 
 def _strip(project: str, indices: tuple[int, ...]) -> html.Div:
@@ -314,23 +319,14 @@ def _figures(summary: Summary) -> html.Dl:
     return html.Dl(listed, className="figures")
 
 
-def _comparison(first: Summary, second: Summary, cmap: str) -> html.Div:
-    columns = [
-        html.Div(
-            [html.Div(_name(s), className="name-line"), _mean(s, cmap), _figures(s)],
-            className="versus-column",
-        )
-        for s in (first, second)
+def _comparison(place: tuple[str, ...], first: Summary, second: Summary, cmap: str) -> html.Div:
+    parts = [
+        [html.Div(_name(first), className="name-line"), _mean(place, first, cmap), _figures(first)],
+        [html.Div("difference of means", className="name-line"), _mean(place, first, cmap, second)],
+        [html.Div(_name(second), className="name-line"), _mean(place, second, cmap), _figures(second)],
     ]
-    middle = html.Div(html.P("no difference to show", className="quiet"), className="versus-column")
-    if first.mean is not None and second.mean is not None and first.mean.shape == second.mean.shape:
-        image = html.Img(
-            src=picture(first.mean - second.mean, cmap), alt="difference of means", className="mean"
-        )
-        middle = html.Div(
-            [html.Div("difference of means", className="name-line"), image], className="versus-column"
-        )
-    return html.Div([columns[0], middle, columns[1]], className="versus", role="region")
+    columns = [html.Div(part, className="versus-column") for part in parts]
+    return html.Div(columns, className="versus", role="region")
 
 
 @hookimpl

@@ -10,10 +10,10 @@ import dash_bootstrap_components as dbc
 from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, selection
+from backlight.core.panel import Callbacks, Panel, PanelContext, mean_url, selection
 from backlight.core.project import Project
 from backlight.plugins.viewers.palette import cluster_colour
-from backlight.plugins.viewers.ranking import Row, read, read_row, typical, with_accuracy
+from backlight.plugins.viewers.ranking import Row, read, read_row, with_accuracy
 
 NOTHING = "–"
 PER_PAGE = 50
@@ -265,9 +265,8 @@ class Overview(Panel):
             if row.suspect is None or row.clustering is None:
                 return found.id, no_update, None, False
             curation = context.projects[project].curation(found, row.clustering)
-            cluster = curation.into.get(row.suspect[0], row.suspect[0])
-            members = found.index[curation.ids(found.clusters(row.clustering)) == cluster]
-            chosen = selection((project, analysis, found.id), members, curation.name(cluster))
+            members = context.projects[project].members(found, row.clustering, row.suspect[0])
+            chosen = selection((project, analysis, found.id), members, curation.name(row.suspect[0]))
             return found.id, row.clustering, chosen, False
 
         callback.clientside(
@@ -350,13 +349,16 @@ def _suspect_cell(context: PanelContext, project: Project, analysis: str, row: R
     cluster, size, purity = row.suspect
     category = context.category(project.name, analysis, row.category)
     curation = project.curation(category, row.clustering)
-    name, middle = curation.name(cluster), typical(category, row)
-    parts = [f"{size:,} samples", *([f"{purity:.0%} predicted alike"] if purity is not None else [])]
-    picture = None
-    if middle is not None:
-        source = image_url(project.name, middle, "overlay")
-        picture = html.Img(src=source, alt=f"sample {middle} of {name}", className="suspect-picture")
-        picture.loading = "lazy"
+    name, scope = curation.name(cluster), (project.name, analysis, category.id)
+    parts = [
+        f"{size:,} sample{'' if size == 1 else 's'}",
+        *([f"{purity:.0%} predicted alike"] if purity is not None else []),
+    ]
+    picture = html.Img(
+        src=mean_url(scope, row.clustering, cluster),
+        alt=f"mean heatmap of {name}",
+        className="suspect-picture",
+    )
     return html.Span(
         [
             html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)}),

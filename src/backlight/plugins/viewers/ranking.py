@@ -13,7 +13,6 @@ from backlight.core.errors import BacklightError
 from backlight.core.panel import PanelContext
 from backlight.core.project import Analysis, Category, Project
 from backlight.core.projects.table import read_table
-from backlight.plugins.viewers.summary import by_centre
 
 READABLE = 20_000_000
 """Predictions, samples times classes, that are read to compare accuracies; of more it would take long."""
@@ -91,17 +90,6 @@ def read_row(category: Category) -> Row:
         clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
         **_suspect(category),
     )
-
-
-def typical(category: Category, row: Row) -> int | None:
-    """Return the sample in the middle of the suspicious cluster, or None."""
-    return _middle(category, row.clustering, row.suspect[0]) if row.suspect and row.clustering else None
-
-
-@functools.lru_cache(maxsize=4096)
-def _middle(category: Category, clustering: str, cluster: int) -> int:
-    rows = np.flatnonzero(category.clusters(clustering) == cluster)
-    return int(category.index[by_centre(category, clustering, rows)[0]])
 
 
 def _accuracy(project: Project, category: Category, row: Row) -> float | None:

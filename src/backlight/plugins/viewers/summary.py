@@ -1,23 +1,15 @@
-"""What a cluster is like: its size, how the model does on it, its mean heatmap, typical and odd samples."""
+"""What a cluster is like: its size, how the model does on it, typical and odd samples."""
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from backlight.core.errors import BacklightError
-from backlight.core.pictures.heatmap import channel_sum, colour_map, normalised
 from backlight.core.project import Category, Project
 from backlight.core.projects.table import read_table
-
-AVERAGED = 64
-"""At most so many heatmaps are averaged, evenly spaced over the cluster."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +17,6 @@ class Summary:
     """A cluster in figures; None where the files do not say.
 
     purity: share of its most frequent prediction, which is `majority`.
-    mean: (H, W) mean heatmap, each scaled to its strongest value.
     medoids, outliers: dataset indices, nearest to and farthest from the cluster's centre.
     """
 
@@ -38,7 +29,6 @@ class Summary:
     accuracy: float | None
     confidence: float | None
     training: float | None
-    mean: NDArray[np.float64] | None
     medoids: tuple[int, ...]
     outliers: tuple[int, ...]
 
@@ -96,15 +86,9 @@ def _summary(
         _mean(facts.correct[facts.correct >= 0]),
         _mean(facts.confidence[np.isfinite(facts.confidence)]),
         None if facts.training is None else _mean(facts.training),
-        mean_heatmap(project, members),
         tuple(medoids.tolist()),
         tuple(outliers.tolist()),
     )
-
-
-def by_centre(category: Category, clustering: str, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return rows of a category by their distance from their centre, nearest first."""
-    return _by_centre(analysis_space(category, clustering), rows)
 
 
 def _by_centre(space: NDArray[np.float32] | None, rows: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -112,25 +96,6 @@ def _by_centre(space: NDArray[np.float32] | None, rows: NDArray[np.intp]) -> NDA
         return rows
     distance = np.linalg.norm(space[rows] - space[rows].mean(axis=0), axis=1)
     return rows[np.argsort(distance, kind="stable")]
-
-
-def mean_heatmap(project: Project, members: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    """Return the mean of some heatmaps, each scaled to its strongest value; None when sizes differ."""
-    some = members[np.linspace(0, len(members) - 1, min(len(members), AVERAGED)).astype(int)]
-    try:
-        maps = [channel_sum(project.attributions.relevance(int(index))) for index in some]
-    except BacklightError:
-        return None
-    if not maps or len({m.shape for m in maps}) > 1:
-        return None
-    return np.mean([m / (np.abs(m).max() or 1.0) for m in maps], axis=0)
-
-
-def picture(values: NDArray[Any], cmap: str) -> str:
-    """Return a heatmap as the address of a lossless picture that needs no request."""
-    buffer = io.BytesIO()
-    Image.fromarray(colour_map(cmap).rgb(normalised(values))).save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def _mean(values: NDArray[Any]) -> float | None:
