@@ -1,9 +1,13 @@
 """Approximate neighbours: the recall that was asked for, measured against the exact ones."""
 
+from itertools import combinations_with_replacement
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from backlight.core.errors import RequestError
+from backlight.plugins.processors._tiles import nearest_in_tiles
 from backlight.plugins.processors.approximate import ApproximateKnn
 from backlight.plugins.processors.neighbours import Knn
 
@@ -63,6 +67,19 @@ def test_fewer_pairs_than_all_are_compared(monkeypatch):
     ApproximateKnn(10, exact=0)(features=clustered())
     assert len(compared) == 1
     assert compared[0] < 0.4  # six clusters: a sixth would do, were they the cells
+
+
+def test_what_is_not_compared_counts_by_its_length():
+    random = np.random.default_rng(0)
+    points = random.normal(size=(90, 40)).astype(np.float32)
+    seen, rest = points[:, :25], np.square(points[:, 25:]).sum(axis=1)
+    norms = np.square(points).sum(axis=1)
+    tiles = [slice(0, 50), slice(50, 90)]
+    values, index = nearest_in_tiles(seen, norms, 6, combinations_with_replacement(tiles, 2))
+    wanted = cdist(seen, seen, "sqeuclidean") + rest + rest[:, None]
+    np.fill_diagonal(wanted, np.inf)
+    assert (np.sort(index) == np.sort(wanted.argsort(axis=1)[:, :6])).all()
+    np.testing.assert_allclose(values + norms[:, None], np.take_along_axis(wanted, index, axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("most", [3, 5, 100])

@@ -16,7 +16,8 @@ def nearest_in_tiles(
 ) -> tuple[Array, Array]:
     """Return approximate squared distances, less the own norm, and indices of about the nearest, (n, count).
 
-    norms: (n,) squared lengths of the points. pairs: rows and columns to compare, equal or disjoint, each
+    norms: (n,) squared lengths of the points, or of what they are a part of: then the distances are those of
+    points whose other parts are at right angles. pairs: rows and columns to compare, equal or disjoint, each
     once. Where fewer than `count` others were compared, the rest is infinite, with index -1.
     """
     n = len(points)

@@ -3,8 +3,9 @@
 Points are gathered in cells (k-means on their leading principal components) and only those of near cells are
 compared. How many cells are near enough is read off a sample of points, whose neighbours are found exactly:
 the fewest with which the sample's recall, less its error, is what was asked for. Where the leading components
-tell enough, they select candidates and all features decide; where they do not (features of mostly noise), all
-features select. Both are decided by the sample too, so structureless data costs time, never recall.
+tell enough, they and the points' lengths select candidates and all features decide; where they do not
+(features of mostly noise), all features select. Both are decided by the sample too, so structureless data
+costs time, never recall.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Array = NDArray[Any]
 _CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED, _BLOCK = 400, 1024, 4096, 512, 2048, 128
 _SPARE = 16
 """Candidates beyond k that rounding may need."""
+_KEEPING, _MEASURING = 64, 32
+"""Features that keeping the nearest costs; times that a feature read for one pair alone costs more."""
 
 
 @final
@@ -69,15 +72,22 @@ class ApproximateKnn(Processor):
             return {**Knn(self.k, self.metric)(features=features), "recall": 1.0}
         random = np.random.default_rng(self.seed or 0)
         points = prepared(features, self.metric)
-        centred = points - points.mean(axis=0)
-        leading = _leading(centred, self.components, random)
+        mean = points.mean(axis=0)
+        leading = _leading(points, mean, self.components, random)
         cells = _Cells.of(leading, random)
-        plan = _planned(centred, leading, cells, self.k, self.recall, random)
+        order = np.argsort(cells.member, kind="stable")  # from here on points of a cell lie side by side
+        leading, cells = leading[order], cells._replace(member=cells.member[order])
+        centred = points[order]
+        centred -= mean
+        norms = np.einsum("ij,ij->i", centred, centred)
+        plan = _planned(centred, leading, norms, cells, self.k, self.recall, random)
         if plan is None:
             del centred, leading
             return {**Knn(self.k, self.metric)(features=features), "recall": 1.0}
-        index = _candidates(centred, leading, cells, plan, self.k)
+        found = _candidates(leading if plan.by_leading else centred, norms, cells, plan, self.k)
         del centred, leading
+        index = np.empty_like(found)
+        index[order] = np.where(found < 0, -1, order[found])
         neighbours, squared = _decided(points, index, self.k)
         distances = np.sqrt(squared) if self.metric == "euclidean" else squared / 2
         return {
@@ -134,13 +144,13 @@ class _Plan(NamedTuple):
     recall: float
 
 
-def _leading(centred: Array, components: int, random: np.random.Generator) -> Array:
+def _leading(points: Array, mean: Array, components: int, random: np.random.Generator) -> Array:
     """Return coordinates in a sample's leading principal subspace (Halko et al. 2011), (n, <= components)."""
-    sample = centred[np.sort(random.permutation(len(centred))[:_FITTED])]
+    sample = points[np.sort(random.permutation(len(points))[:_FITTED])] - mean
     basis = random.standard_normal((sample.shape[1], min(components, *sample.shape)), dtype=np.float32)
     for _ in range(3):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
-    return centred @ basis
+    return points @ basis - mean @ basis
 
 
 def _chained(apart: Array) -> Array:
@@ -153,31 +163,39 @@ def _chained(apart: Array) -> Array:
 
 
 def _planned(
-    centred: Array, leading: Array, cells: _Cells, k: int, recall: float, random: np.random.Generator
+    centred: Array,
+    leading: Array,
+    norms: Array,
+    cells: _Cells,
+    k: int,
+    recall: float,
+    random: np.random.Generator,
 ) -> _Plan | None:
     """Choose the cheapest plan whose recall on a sample, less two standard errors, is enough.
 
-    None where comparing all costs no more. Comparing two points costs what it reads, and what it takes to
-    keep the nearest.
+    None where comparing all costs no more. Comparing two points costs what it reads and what it takes to keep
+    the nearest; so does measuring a candidate, which is read from far apart.
     """
-    sample = np.sort(random.permutation(len(centred))[:_SAMPLE])
-    truth = _closest(centred, sample, k)
+    n, d = centred.shape
+    sample = np.sort(random.permutation(n)[:_SAMPLE])
+    truth = _closest(centred, norms, sample, (k,))
     seen = np.minimum(
         cells.nearness[cells.member[sample][:, None], cells.member[truth]],
         cells.nearness[cells.member[truth], cells.member[sample][:, None]],
     )
-    wide, everywhere = 4 * k + _SPARE, np.ones(truth.shape, dtype=bool)
-    among = _closest(leading, sample, min(wide, len(leading) - 1))
-    selected = (truth[:, :, None] == among[:, None, :]).any(axis=2)
+    few, many = k + _SPARE, min(4 * k + _SPARE, n - 1)
+    among = _closest(leading, norms, sample, (few, many))
     plans = []
-    for by_leading, count, kept in ((True, wide, selected), (False, k + _SPARE, everywhere)):
+    for by_leading, count, found in ((True, few, among[:, :few]), (True, many, among), (False, few, truth)):
+        kept = (truth[:, :, None] == found[:, None, :]).any(axis=2)
         reach, reached = _reach(seen, kept, recall, cells.least(count))
         if reach:
-            compared = float(cells.size @ cells.near(reach) @ cells.size) / len(centred) ** 2
-            dimensions = leading.shape[1] if by_leading else centred.shape[1]
-            plans.append((compared * (dimensions + 64), _Plan(by_leading, count, reach, reached)))
+            compared = float(cells.size @ cells.near(reach) @ cells.size)
+            dimensions, measured = (leading.shape[1], count) if by_leading else (d, k)
+            cost = compared * (dimensions + _KEEPING) + n * measured * d * _MEASURING
+            plans.append((cost, _Plan(by_leading, count, reach, reached)))
     cost, plan = min(plans, default=(np.inf, None), key=lambda found: found[0])
-    return plan if cost < 0.9 * (centred.shape[1] + 64) else None
+    return plan if cost < 0.9 * (n * n * (d + _KEEPING) + n * k * d * _MEASURING) else None
 
 
 def _reach(seen: Array, kept: NDArray[np.bool_], recall: float, least: int) -> tuple[int, float]:
@@ -190,31 +208,32 @@ def _reach(seen: Array, kept: NDArray[np.bool_], recall: float, least: int) -> t
     return 0, 0.0
 
 
-def _closest(points: Array, rows: Array, count: int) -> Array:
-    """Return the indices of about the `count` nearest others of some points, (rows, count)."""
-    halves = np.einsum("ij,ij->i", points, points) / 2
+def _closest(points: Array, norms: Array, rows: Array, counts: tuple[int, ...]) -> Array:
+    """Return the indices of about the nearest others of some points, (rows, last count); rising counts.
+
+    The first `count` of them are the nearest, for every count; norms as `nearest_in_tiles` takes them.
+    """
     found = []
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         near = points[block] @ points.T
-        np.subtract(halves, near, out=near)
+        np.subtract(norms / 2, near, out=near)
         near[np.arange(len(block)), block] = np.inf
-        found.append(np.argpartition(near, count - 1, axis=1)[:, :count].astype(np.int32))
+        nearest = np.argpartition(near, [count - 1 for count in counts], axis=1)
+        found.append(nearest[:, : counts[-1]].astype(np.int32))
     return np.concatenate(found)
 
 
-def _candidates(centred: Array, leading: Array, cells: _Cells, plan: _Plan, k: int) -> Array:
-    """Return the candidates of every point, (n, count) indices, -1 where there are fewer."""
-    order = np.argsort(cells.member, kind="stable")
-    chosen = (leading if plan.by_leading else centred)[order]
+def _candidates(points: Array, norms: Array, cells: _Cells, plan: _Plan, k: int) -> Array:
+    """Return the candidates of every point, (n, count) indices, -1 where there are fewer.
+
+    points: their leading components or all features, by rising cell.
+    """
     pairs = _pairs(cells.size, cells.near(plan.reach))
-    norms = np.einsum("ij,ij->i", chosen, chosen)
-    approximate, found = nearest_in_tiles(chosen, norms, plan.count, pairs)
+    approximate, found = nearest_in_tiles(points, norms, plan.count, pairs)
     if not plan.by_leading:  # all features selected: what is not within rounding of the k-th is out
-        found[approximate > farthest(approximate, norms, chosen.shape[1], k)[:, None]] = -1
-    index = np.empty_like(found)
-    index[order] = np.where(found < 0, -1, order[found])
-    return index
+        found[approximate > farthest(approximate, norms, points.shape[1], k)[:, None]] = -1
+    return found
 
 
 def _pairs(size: Array, near: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
