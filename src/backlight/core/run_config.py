@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -186,7 +187,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _whole(value: Any) -> int:
-    if isinstance(value, bool | float) or int(value) < 0:
+    if isinstance(value, bool | float) or not 0 <= int(value) < 2**63:
         raise TypeError
     return int(value)
 
@@ -214,7 +215,7 @@ def _size(value: Any) -> tuple[int, int]:
 def _channels(value: Any) -> tuple[float, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     numbers = tuple(float(part) for part in (parts if isinstance(parts, list | tuple) else [parts]))
-    if len(numbers) not in (1, 3):
+    if len(numbers) not in (1, 3) or not all(map(math.isfinite, numbers)):
         raise ValueError
     return numbers * 3 if len(numbers) == 1 else numbers
 
@@ -243,7 +244,7 @@ _EXPECTED: Mapping[Kind, str] = {
     "texts": "a list of texts",
     "path": "a path",
     "where": "a name or a path",
-    "whole": "a whole number, 0 or more",
+    "whole": "a whole number from 0 to 2^63 - 1",
     "share": "a number from 0 to 1",
     "flag": "true or false",
     "size": "a size such as 224 or 224x224",

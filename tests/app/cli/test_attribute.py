@@ -19,6 +19,8 @@ def net(num_classes=2):
     )
 def fixed():
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+def broken():
+    raise ValueError("no data")
 class Undifferentiable(nn.Module):
     def forward(self, x):
         return (x.mean((2, 3)) > 0).float()
@@ -94,6 +96,12 @@ def test_weights_are_loaded(place):
         ),
         ({"--mean": "a,b"}, "three separated by commas"),
         ({"--out": "taken"}, "not empty and no run"),
+        ({"--out": "net.py/run"}, "folder net.py/run cannot be made: Not a directory"),
+        ({"--model": "net.py:net", "--classes": "no"}, "expected a whole number"),
+        ({"--model": "net.py:fixed", "--classes": "3"}, "model 'net.py:fixed' cannot be built: TypeError"),
+        ({"--data": "net.py:broken"}, "data 'net.py:broken' cannot be built: ValueError: no data"),
+        ({"--mean": "nan"}, "mean is 'nan', expected one number, or three"),
+        ({"--seed": str(2**64)}, "expected a whole number from 0"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_writes_nothing(place, changed, sentence):

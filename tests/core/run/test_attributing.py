@@ -18,7 +18,7 @@ from torch import nn
 from backlight.core.errors import BacklightError, FormatError, RequestError
 from backlight.core.explainer import Explainer
 from backlight.core.project import open_project
-from backlight.core.run import Settings, attribute_dataset
+from backlight.core.run import Settings, attribute_dataset, verify
 from backlight.core.sources.data import Source
 from backlight.core.sources.preprocessing import Preprocessing
 
@@ -139,6 +139,18 @@ def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path, what):
     same(before, content(tmp_path / "run"))
 
 
+def test_another_model_with_the_same_weights_is_refused(tmp_path):
+    def attributed(activation):
+        model = network()
+        model[1] = activation
+        attribute_dataset(Explainer(model, composite="epsilon"), Pictures(), tmp_path / "run", SMALL)
+
+    attributed(nn.Softplus(beta=20.0))
+    with pytest.raises(RequestError, match="holds another run: architecture changed"):
+        attributed(nn.Softplus(beta=10.0))
+    attributed(nn.Softplus(beta=20.0))
+
+
 def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(RequestError, match="not empty and no run"):
@@ -186,6 +198,10 @@ def test_a_source_without_a_readable_picture_is_refused(tmp_path):
 def test_pictures_of_two_sizes_need_a_size(tmp_path):
     with pytest.raises(RequestError, match=r"2 sizes.*--size"):
         run(tmp_path / "run", Pictures(sizes={1: 9}))
+    sized = replace(SMALL, preprocessing=replace(SMALL.preprocessing, size=(8, 8)))
+    run(tmp_path / "run", Pictures(sizes={1: 9}), settings=sized)  # in the folder that came to nothing
+    assert json.loads((tmp_path / "run/run.json").read_text())["preprocessing"]["size"] == [8, 8]
+    assert verify(tmp_path / "run") == []
 
 
 def test_an_empty_source_is_refused(tmp_path):

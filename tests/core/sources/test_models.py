@@ -53,6 +53,21 @@ def test_what_is_no_model_is_said_in_a_sentence(spec, sentence):
         load_model(spec)
 
 
+def test_a_factory_that_raises_is_named(tmp_path):
+    path = tmp_path / "bad.py"
+    path.write_text("def net(num_classes=2): raise ValueError('oops')")
+    with pytest.raises(RequestError, match=r"bad\.py:net' cannot be built: ValueError: oops"):
+        load_model(f"{path}:net")
+
+
+def test_checkpoints_without_the_counters_of_batch_norm_load(tmp_path):
+    (tmp_path / "norm.py").write_text("from torch import nn\ndef net(): return nn.BatchNorm2d(3)")
+    state = {k: torch.rand(3) for k in ("weight", "bias", "running_mean", "running_var")}
+    torch.save(state, tmp_path / "w.pt")
+    loaded = load_model(f"{tmp_path}/norm.py:net", tmp_path / "w.pt").state_dict()
+    assert all(torch.equal(loaded[k], state[k]) for k in state)
+
+
 def test_a_factory_file_that_fails_is_named(tmp_path):
     path = tmp_path / "bad.py"
     path.write_text("raise ValueError('oops')")

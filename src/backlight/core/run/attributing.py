@@ -71,8 +71,7 @@ def attribute_dataset(
     identity["coverage"] = coverage_facts(coverage)
     layout = Layout(root, len(source), settings.shard_size)
     run = digest(identity)
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root), disk_errors(root):
+    with disk_errors(root), locked(root):
         check_same_run(root, identity)
         sweep(root)
         write_request(root, identity, config)

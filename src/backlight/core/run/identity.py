@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from backlight.core.coverage import Coverage
 from backlight.core.errors import FormatError, RequestError
@@ -30,6 +33,7 @@ def facts(
         "model": type(explainer.model).__name__,
         **described,
         "weights": weights_digest(explainer.model),
+        "architecture": architecture_digest(explainer.model),
         "composite": explainer.composite.to_dict() if explainer.composite else None,
         "method": repr(explainer.method),
         "canonizers": list(explainer.canonizers),
@@ -64,6 +68,11 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def architecture_digest(model: nn.Module) -> str:
+    """Return a digest of what a model's modules are; code of a forward that no module shows is not in it."""
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(model)).encode()).hexdigest()
+
+
 def source_digest(source: Source) -> str:
     """Return a digest of names and labels, which tells datasets apart without reading pictures."""
     digest = hashlib.sha256()
@@ -92,7 +101,7 @@ def read_identity(root: Path) -> dict[str, Any]:
 
 
 def check_same_run(root: Path, identity: Mapping[str, Any]) -> None:
-    """Raise RequestError unless `root` is new, empty or holds the same run, naming the facts that changed."""
+    """Raise RequestError unless `root` is new, holds no shard, or is of the same run; names what changed."""
     if root.exists() and not root.is_dir():
         raise RequestError(f"{root} is a file; give an empty or new folder")
     if not (root / RUN_FILE).is_file():
@@ -101,5 +110,5 @@ def check_same_run(root: Path, identity: Mapping[str, Any]) -> None:
         return
     earlier = read_identity(root)
     changed = [key for key, value in identity.items() if key not in FREE and earlier.get(key) != value]
-    if changed:
+    if changed and any(root.glob("*/shard-*")):  # one that came to nothing may be asked for otherwise
         raise RequestError(f"{root} holds another run: {', '.join(changed)} changed; give a new folder")

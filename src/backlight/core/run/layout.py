@@ -45,7 +45,11 @@ class Layout:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the run directory; raise RequestError when another process does."""
+    """Make and hold the run directory; raise RequestError when another process holds it."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"folder {root} cannot be made: {error.strerror}") from error
     with (root / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

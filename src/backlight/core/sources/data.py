@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
-from backlight.core.sources.factory import is_factory, load_factory
+from backlight.core.sources.factory import build, is_factory, load_factory
 
 Picture = NDArray[np.uint8]
 LOOKED_AT = 100
@@ -97,8 +97,8 @@ class ImageFolder(Source):
         some = self._samples[:: -(-len(self._samples) // LOOKED_AT)]
         turned = sum(turned_by_viewers(path) for path, _ in some)
         told = (
-            f"{turned} of {len(some)} pictures looked at carry an EXIF orientation by which viewers turn them; "
-            "they are read as stored, which is what torchvision does"
+            f"{turned} of {len(some)} pictures looked at carry an EXIF orientation by which viewers turn "
+            "them; they are read as stored, which is what torchvision does"
         )
         return (told,) if turned else ()
 
@@ -222,7 +222,7 @@ def open_source(spec: str, *, download: Path | None = None, split: str | None = 
     """
     if is_factory(spec) and not Path(spec).exists():
         made = load_factory(spec, "data")
-        made = made() if callable(made) else made
+        made = build(made, spec, "data") if callable(made) else made
         return made if isinstance(made, Source) else DatasetSource(made, spec.rpartition(":")[2])
     path = Path(spec)
     if path.is_dir():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from backlight.core.errors import RequestError, unknown
+from backlight.core.errors import BacklightError, RequestError, unknown
 
 
 def is_factory(spec: str) -> bool:
@@ -27,6 +28,16 @@ def load_factory(spec: str, what: str) -> Any:
     except AttributeError:
         names = [n for n in vars(module) if not n.startswith("_")]
         raise RequestError(f"{source} has {unknown(what, name, names)}") from None
+
+
+def build(factory: Callable[..., Any], spec: str, what: str, **arguments: Any) -> Any:
+    """Call a factory; RequestError naming it where its code raises anything."""
+    try:
+        return factory(**arguments)
+    except BacklightError:
+        raise
+    except Exception as error:
+        raise RequestError(f"{what} {spec!r} cannot be built: {type(error).__name__}: {error}") from error
 
 
 def _from_package(name: str, what: str) -> ModuleType:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backlight.core.errors import RequestError, unknown
-from backlight.core.sources.factory import is_factory, load_factory
+from backlight.core.sources.factory import build, is_factory, load_factory
 from backlight.core.sources.pretrained import pretrained, timm_model
 
 
@@ -48,7 +48,7 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
             raise RequestError(
                 f"model {spec!r} is {type(made).__name__}, expected a callable that returns a model"
             )
-        return made(**arguments)
+        return build(made, spec, "model", **arguments)
     if spec.startswith("timm/"):
         return timm_model(spec, pretrained=False, **arguments)
     if spec.startswith("hf/"):
@@ -70,8 +70,9 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
 
 def load_weights(model: nn.Module, path: Path, trusted: bool = False) -> None:
     """Load a state dict into the model; RequestError naming what does not fit, before anything is changed."""
-    state = read_weights(path, trusted)
     own = model.state_dict()
+    counters = {name: own[name] for name in own if name.endswith("num_batches_tracked")}
+    state = counters | read_weights(path, trusted)  # checkpoints of old versions of torch have none
     missing = sorted(own.keys() - state.keys())
     extra = sorted(state.keys() - own.keys())
     wrong = [
