@@ -10,7 +10,7 @@ demo: $(VENV)/.installed
 	$(BIN)/backlight demo
 
 test: install
-	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 lint: install
 	$(BIN)/ruff check .

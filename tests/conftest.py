@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import venvs
 from backlight.core import registry
 
 DISTS = Path(__file__).parent / "dists"
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker is one core's worth of work; numeric libraries would start a thread per core in each.

@@ -95,12 +95,16 @@ def test_the_installed_wheel_works_outside_the_repository(python, tmp_path):
     assert (tmp_path / "made-there/src/made_there/rule.py").exists()
 
 
-def test_its_demo_finds_the_artefact(python, tmp_path):
-    told = venvs.run([str(python), "-m", "backlight", "demo", "--no-explore", "--out", "found"], cwd=tmp_path)
-    assert re.search(r"class .(\w+). was painted\. It ranks 1 of 10", told)
-    hits, f1 = re.search(r"(\d+) are painted.*F1 ([\d.]+)", told).groups()
-    assert int(hits) > 50
-    assert float(f1) > 0.9
+def test_its_demo_finds_the_artefact_and_a_second_time_from_what_is_there(python, tmp_path):
+    command = [str(python), "-m", "backlight", "demo", "--no-explore", "--out", "found"]
+    first, again = (venvs.run(command, cwd=tmp_path) for _ in range(2))
+    for told in (first, again):
+        assert re.search(r"class .(\w+). was painted\. It ranks 1 of 10", told)
+        hits, f1 = re.search(r"(\d+) are painted.*F1 ([\d.]+)", told).groups()
+        assert int(hits) > 50
+        assert float(f1) > 0.9
+        assert "Look at it: backlight explore found/run" in told
+    assert "trained" in first and "trained" not in again
     assert (tmp_path / "found/run/project.yaml").exists()
 
 

@@ -106,7 +106,7 @@ class Machine(nn.Module):
         return self.read(total.flatten(1))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(PROGRAMS)
 def test_epsilon_is_gradient_times_input(program):
     model = Machine(program).double()

@@ -1,9 +1,6 @@
-"""The demo, end to end: whatever class the seed draws is found, by the command and through the steps."""
+"""The demo's steps: whatever class is drawn is found. tests/test_distribution.py runs the command."""
 
 import random
-import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -49,31 +46,6 @@ def test_only_the_corner_of_poisoned_pictures_is_painted():
     assert not changed[~source.poisoned].any()
     assert not changed[:, 5:].any() and not changed[:, :, 5:].any()
     assert np.isin(source.pictures[source.poisoned][:, 1:4, 1:4], 255).all()
-
-
-@pytest.mark.slow  # the whole demo in a process of its own
-def test_the_command_tells_what_it_found_and_continues_where_it_stopped(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "backlight",
-        "demo",
-        "--no-explore",
-        "--seed",
-        "4",
-        "--out",
-        str(tmp_path / "out"),
-    ]
-    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    for output in outputs:
-        assert re.search(r"It ranks 1 of 10", output)
-        assert "backlight explore" in output
-        assert "F1 1.00" in output or "F1 0.9" in output
-    assert (tmp_path / "out" / "run" / "project.yaml").is_file()
-    command[command.index("4")] = "5"
-    other = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert other.returncode == 2
-    assert "holds another run: seed, weights changed" in other.stderr
 
 
 def test_without_a_network_cifar10_is_refused_in_a_sentence(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ def equal(a, b):
     return type(a) is type(b) and a == b
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outputs=st.dictionaries(st.text(), VALUES, max_size=3))
 def test_what_is_stored_comes_back_equal(tmp_path_factory, outputs):
     cache = Cache(tmp_path_factory.mktemp("cache"))

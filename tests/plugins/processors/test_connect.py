@@ -27,7 +27,7 @@ def repaired(points, k=3):
     return before, Connect()(affinity=before, features=points)["affinity"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(2, 60), parts=st.integers(1, 12), seed=st.integers(0, 50))
 def test_one_component_by_the_shortest_edges(n, parts, seed):
     points = islands(n, parts, seed)

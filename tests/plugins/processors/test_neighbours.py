@@ -32,7 +32,7 @@ def test_equals_scikit_learn_brute_force(metric, n, d, k):
     np.testing.assert_allclose(found["distances"], distances[:, 1:], rtol=1e-4, atol=1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(2, 60),
     d=st.integers(1, 4),

@@ -30,7 +30,7 @@ def data(n, d, clusters, seed, separation=1.0):
     return separation * rng.normal(size=(clusters + 1, d))[labels] + rng.normal(size=(n, d)), labels
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     n=st.integers(20, 80), d=st.integers(1, 6), clusters=st.integers(2, 5), seed=st.integers(0, 50),
     shrinkage=st.sampled_from([0.01, 0.1, 1.0]),

@@ -40,7 +40,7 @@ def test_equals_scipys_dense_solver(n, m, spread):
     np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(n=st.integers(0, 40), m=st.integers(1, 12), k=st.integers(1, 6), seed=st.integers(0, 9))
 def test_any_graph_gives_ascending_eigenvalues_and_orthonormal_columns(n, m, k, seed):
     graph = laplacian_of(np.random.default_rng(seed).integers(0, 4, (n, 2)), k)
