@@ -59,6 +59,27 @@ def test_samples_are_taken_out_and_tags_removed(tags):
     assert tags.errors() == []
 
 
+def test_tags_and_notes_are_undone_and_redone_and_two_people_lose_nothing(tags, chromium):
+    notes = tags.explorer.project.annotations
+    tag(tags, "mark", "white square")
+    undo, redo = '#annotate--steps [title^="Undo: note mark"]', '#annotate--steps [title^="Redo: note mark"]'
+    tags.click(undo)
+    tags.wait(lambda: tags.texts(".tag-row .note") == [""])
+    tags.click(redo)
+    tags.wait(lambda: tags.texts(".tag-row .note") == ["white square"])
+    tags.click('.tag-row [title^="Remove"]')
+    tags.wait(lambda: not tags.all(".tag-row"))
+    tags.click('#annotate--steps [title^="Undo: remove mark"]')
+    tags.wait(lambda: tags.texts(".tag-row .number") == [str(MARKED)])
+    # Somebody else tags and undoes the note while this page still shows the buttons of before.
+    notes.tag("theirs", [1, 2])
+    notes.undo(next(event for event in notes.history() if event.do == "note"))
+    tags.click('#annotate--steps [title^="Redo: remove mark"]')
+    tags.wait(lambda: "somebody has changed this meanwhile" in tags.texts("#annotate--said")[0].lower())
+    assert {name: len(t.samples) for name, t in notes.tags().items()} == {"mark": MARKED, "theirs": 2}
+    assert tags.errors() == []
+
+
 def test_export_and_load_into_another_copy(tags, tmp_path, served, chromium):
     tag(tags, "mark")
     tags.click('[title^="Ids"][title$="CSV"]')

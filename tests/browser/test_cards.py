@@ -96,10 +96,12 @@ def test_clusters_are_renamed_merged_hidden_and_all_of_it_undone(own):
         ["Cluster 0", "Cluster 1", "<b>snow</b>", "Noise"],
         ["Cluster 0", "Cluster 1", "Cluster 2", "Noise"],
     ):
-        own.click("#cards--undo")
+        own.click('#cards--steps [title^="Undo: "]')
         own.wait(lambda e=expected: names(own) == e, f"not {expected}")
-    own.wait(lambda: not own.one("#cards--undo").is_displayed())
-    assert len(own.explorer.project.annotations.history()) == 8
+    own.wait(lambda: own.all('#cards--steps [title="Nothing to undo"]:disabled'))
+    own.click('#cards--steps [title^="Redo: rename cluster 2 to <b>snow</b>"]')
+    own.wait(lambda: "<b>snow</b>" in names(own), "the name does not come back")
+    assert len(own.explorer.project.annotations.history()) == 9
     assert own.errors() == []
 
 

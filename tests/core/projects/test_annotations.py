@@ -6,7 +6,7 @@ import multiprocessing
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backlight.core.errors import BacklightError, FormatError, RequestError
@@ -43,6 +43,43 @@ def test_tags_grow_shrink_and_keep_their_history(notes, tmp_path):
     assert again["mark"].note == "white corner"
     assert [e.do for e in notes.history()] == ["tag", "note", "untag", "tag", "tag", "remove"]
     assert tags_of(again, np.array([3, 9])) == [["mark"], []]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["do", "undo", "redo"]), max_size=14))
+def test_undo_and_redo_are_those_of_an_editor(tmp_path_factory, acts):
+    """Against two stacks: a new change forgets what could be redone."""
+    notes = Annotations(tmp_path_factory.mktemp("run") / "project.yaml")
+    past, future = [[]], []
+    for number, act in enumerate(acts):
+        if act == "do":
+            notes.tag("mark", [number])
+            past, future = [*past, [*past[-1], number]], []
+        elif act == "undo" and (last := notes.last()):
+            notes.undo(last)
+            past, future = past[:-1], [*future, past[-1]]
+        elif act == "redo" and (undone := notes.undone()):
+            notes.undo(undone)
+            past, future = [*past, future[-1]], future[:-1]
+        tags = notes.tags()
+        assert (tags["mark"].samples.tolist() if tags else []) == past[-1]
+        assert (notes.last() is None, notes.undone() is None) == (len(past) == 1, not future)
+
+
+def test_what_somebody_undid_meanwhile_is_not_undone_twice(notes):
+    notes.tag("mark", [3])
+    notes.note("mark", "white square")
+    other = Annotations(notes.path.with_name("project.yaml"))
+    seen = notes.last()
+    other.undo(seen)
+    with pytest.raises(RequestError, match="somebody has changed this meanwhile"):
+        notes.undo(seen)
+    undone = notes.undone()
+    other.tag("other", [4])
+    with pytest.raises(RequestError, match="somebody has changed this meanwhile"):
+        notes.undo(undone)
+    assert notes.tags()["mark"].note == ""
+    assert list(notes.tags()) == ["mark", "other"]
 
 
 def write_many(path, worker):

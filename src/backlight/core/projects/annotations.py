@@ -111,9 +111,13 @@ class Annotations:
         """Return what people made of the clusters at "analysis/category/clustering"."""
         return curated(self.history(), place)
 
-    def last(self, place: str) -> Event | None:
-        """Return the latest change of the clusters at a place that was not undone."""
+    def last(self, place: str = "") -> Event | None:
+        """Return the latest change at a place that was not undone. place: of clusters, or "" for all tags."""
         return next((e for e in reversed(effective(self.history())) if e.place == place), None)
+
+    def undone(self, place: str = "") -> Event | None:
+        """Return the latest undoing at a place; None when it was undone, or something was done since."""
+        return next(reversed(undoings(self.history(), place)), None)
 
     def change_cluster(self, place: str, do: str, clusters: Sequence[int], name: str = "") -> None:
         """Rename, merge (the first into the second), hide or show a cluster; "" as a name takes it away."""
@@ -121,8 +125,15 @@ class Annotations:
         self._record(do, place=place, clusters=",".join(map(str, clusters)), text=text)
 
     def undo(self, event: Event) -> None:
-        """Undo a change; its history stays, and undoing that brings it back."""
-        self._record(UNDO, text=event.id, place=event.place)
+        """Undo a change; its history stays, and undoing that brings it back.
+
+        Raises RequestError where somebody has done so meanwhile.
+        """
+        with self._locked():
+            events = self.history()
+            if event not in (undoings(events, event.place) if event.do == UNDO else effective(events)):
+                raise RequestError("somebody has changed this meanwhile")
+            self._write([*events, _made(UNDO, text=event.id, place=event.place)])
 
     def tag(self, name: str, indices: ArrayLike) -> None:
         """Add samples to a tag, which is made when it is new."""
@@ -151,8 +162,7 @@ class Annotations:
             return len(fresh)
 
     def _record(self, do: str, **what: str) -> None:
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        event = _checked(Event(uuid.uuid4().hex, now, _user(), do, **what))
+        event = _made(do, **what)
         with self._locked():
             self._write([*self.history(), event])
 
@@ -168,6 +178,11 @@ class Annotations:
                 yield
         except OSError as error:
             raise RequestError(f"{self.path} cannot be written ({error.strerror or error})") from error
+
+
+def _made(do: str, **what: str) -> Event:
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    return _checked(Event(uuid.uuid4().hex, now, _user(), do, **what))
 
 
 def checked_name(name: Any) -> str:
@@ -227,6 +242,19 @@ def effective(events: Iterable[Event]) -> list[Event]:
         elif event.id not in undone:
             kept.append(event)
     return kept[::-1]
+
+
+def undoings(events: Iterable[Event], place: str) -> list[Event]:
+    """Return the undoings at a place that can be undone: since them nothing else was done there."""
+    waiting: dict[str, Event] = {}
+    for event in events:
+        if event.place != place:
+            continue
+        if event.do != UNDO:
+            waiting = {}
+        elif waiting.pop(event.text, None) is None:
+            waiting[event.id] = event
+    return list(waiting.values())
 
 
 def curated(events: Iterable[Event], place: str) -> Curation:

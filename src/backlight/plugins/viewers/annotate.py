@@ -27,6 +27,7 @@ from backlight.core.projects.annotations import (
 )
 from backlight.core.projects.table import rows
 from backlight.plugins.viewers.handout import FORMATS, encode
+from backlight.plugins.viewers.stepping import step, steps
 
 EMPTY = "No tags yet. Select samples, name what they share, and press “Tag selection”."
 UPLOAD_LIMIT = 16 << 20
@@ -42,10 +43,9 @@ class Annotate(Panel):
 
     def layout(self, context: PanelContext) -> Any:
         """Return the form, the list of tags, the ways to hand on, and the history."""
-        head = html.Div(
-            [html.H2("Tags"), html.Span(id=context.id("said"), className="quiet grow", role="status")],
-            className="panel-head",
-        )
+        said = html.Span(id=context.id("said"), className="quiet grow", role="status")
+        taken = html.Div(id=context.id("steps"), className="steps-back")
+        head = html.Div([html.H2("Tags"), said, taken], className="panel-head")
         body = html.Div([_form(context), _listing(context)], className="annotate")
         changed = dcc.Store(id=context.id("changed"), data=0)
         return html.Div([changed, dcc.Download(id=context.id("download")), head, body])
@@ -62,13 +62,14 @@ class Annotate(Panel):
         @callback(
             Output(context.id("tags"), "children"),
             Output(context.id("history"), "children"),
+            Output(context.id("steps"), "children"),
             Input(context.store("project"), "data"),
             Input(context.id("changed"), "data"),
             Input(context.store("shown"), "data"),
         )
         def show(project: str | None, changed: int, shown: str) -> Any:
             if not project:
-                return None, None
+                return None, None, None
             notes = context.projects[project].annotations
             tags = list(notes.tags().values())
             listed = [_tag(context, tag, number) for number, tag in enumerate(tags, 1)]
@@ -76,7 +77,7 @@ class Annotate(Panel):
                 html.Li(f"{e.at[:16].replace('T', ' ')} · {e.by} · {e.sentence}")
                 for e in reversed(notes.history()[-RECENT:])
             ]
-            return listed or html.P(EMPTY, className="empty"), events
+            return listed or html.P(EMPTY, className="empty"), events, steps(context, notes)
 
         callback.clientside(
             """(selection) => {
@@ -96,6 +97,7 @@ class Annotate(Panel):
             Input(context.item("more", ALL), "n_clicks"),
             Input(context.item("less", ALL), "n_clicks"),
             Input(context.item("remove", ALL), "n_clicks"),
+            Input(context.item("step", ALL), "n_clicks"),
             State(context.id("name"), "value"),
             State(context.id("note"), "value"),
             State(context.store("selection"), "data"),
@@ -195,6 +197,8 @@ class Annotate(Panel):
 
 
 def _apply(notes: Annotations, act: str, name: str, chosen: Any) -> str:
+    if act == "step":
+        return step(notes, name)
     if act == "remove":
         notes.remove(name)
         return f"Removed {name}; its history stays"

@@ -14,6 +14,7 @@ from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, mean
 from backlight.core.projects.annotations import NAME_LENGTH
 from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.palette import cluster_colour
+from backlight.plugins.viewers.stepping import step, steps
 from backlight.plugins.viewers.summary import Summary, summarise
 
 MOST = 24
@@ -40,8 +41,8 @@ class Cards(Panel):
         )
         said = html.Span(id=context.id("said"), className="quiet grow", role="status")
         hidden = html.Div(id=context.id("hidden"), className="hidden-clusters")
-        undo = html.Button("Undo", id=context.id("undo"), className="btn btn-sm", hidden=True)
-        head = html.Div([html.H2("Cluster cards"), hint, said, hidden, undo], className="panel-head")
+        taken = html.Div(id=context.id("steps"), className="steps-back")
+        head = html.Div([html.H2("Cluster cards"), hint, said, hidden, taken], className="panel-head")
         picked = dcc.Store(id=context.id("picked"), data=[])
         against = html.Div(id=context.id("against"))
         cards = html.Div(id=context.id("cards"), className="cards")
@@ -54,8 +55,7 @@ class Cards(Panel):
         @callback(
             Output(context.id("cards"), "children"),
             Output(context.id("hidden"), "children"),
-            Output(context.id("undo"), "hidden"),
-            Output(context.id("undo"), "title"),
+            Output(context.id("steps"), "children"),
             *[Input(store, "data") for store in place],
             Input(context.store("colour"), "data"),
             Input(context.store("shown"), "data"),
@@ -69,14 +69,17 @@ class Cards(Panel):
             shown: str,
         ) -> Any:
             if shown != context.name:
-                return (no_update,) * 4
+                return (no_update,) * 3
             found = _summaries(context, project, analysis, category, clustering)
             if not category or not clustering:
-                return html.P(EMPTY, className="empty"), None, True, ""
+                return html.P(EMPTY, className="empty"), None, None
             head = _curated(context, (project, analysis, category, clustering))
             if not found:
                 return html.P("All clusters are hidden." if head[0] else EMPTY, className="empty"), *head
-            rest = html.P(f"{len(found) - MOST} more clusters are not shown.", className="quiet")
+            more = len(found) - MOST
+            rest = html.P(
+                f"{more} more cluster{' is' if more == 1 else 's are'} not shown.", className="quiet"
+            )
             others = [(s.cluster, s.name) for s in found if s.cluster >= 0]
             place, cmap = (project, analysis, category, clustering), colour["cmap"]
             cards: list[Any] = [_card(context, place, s, cmap, others) for s in found[:MOST]]
@@ -136,7 +139,7 @@ class Cards(Panel):
             Output(context.store("clustering"), "data"),
             Output(context.id("said"), "children"),
             *[Input(context.item(act, ALL), "n_clicks") for act in acts],
-            Input(context.id("undo"), "n_clicks"),
+            Input(context.item("step", ALL), "n_clicks"),
             State(context.item("name", ALL), "id"),
             State(context.item("name", ALL), "value"),
             State(context.item("into", ALL), "value"),
@@ -147,10 +150,10 @@ class Cards(Panel):
             if not ctx.triggered_id or not ctx.triggered[0]["value"] or not all(place):
                 return no_update, no_update
             try:
-                if not isinstance(ctx.triggered_id, dict):
-                    return place[3], _undo(context, tuple(place))
-                cluster = int(ctx.triggered_id["index"])
                 act = ctx.triggered_id["type"].removeprefix(context.id(""))
+                if act == "step":
+                    return place[3], step(context.projects[place[0]].annotations, ctx.triggered_id["index"])
+                cluster = int(ctx.triggered_id["index"])
                 row = next((k for k, item in enumerate(ids) if item["index"] == cluster), None)
                 given = (None, None) if row is None else (names[row], others[row])
                 return place[3], _change(context, tuple(place), act, cluster, *given)
@@ -185,17 +188,8 @@ def _change(
     return said
 
 
-def _undo(context: PanelContext, place: tuple[str, ...]) -> str:
-    notes = context.projects[place[0]].annotations
-    last = notes.last(_key(context, place))
-    if last is None:
-        raise RequestError("there is nothing to undo here")
-    notes.undo(last)
-    return f"undone: {last.sentence}"
-
-
-def _curated(context: PanelContext, place: tuple[str, ...]) -> tuple[Any, bool, str]:
-    """Return the hidden clusters, and whether there is nothing to undo and what would be undone."""
+def _curated(context: PanelContext, place: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return buttons that show the hidden clusters, and those that undo and redo."""
     category = context.category(*place[:3])
     curation = context.projects[place[0]].curation(category, place[3])
     buttons = [
@@ -207,8 +201,7 @@ def _curated(context: PanelContext, place: tuple[str, ...]) -> tuple[Any, bool, 
         )
         for c in sorted(curation.hidden)
     ]
-    last = context.projects[place[0]].annotations.last(_key(context, place))
-    return buttons, last is None, "" if last is None else f"Undo: {last.sentence}, by {last.by}"
+    return buttons, steps(context, context.projects[place[0]].annotations, _key(context, place))
 
 
 def _key(context: PanelContext, place: tuple[str, ...]) -> str:
