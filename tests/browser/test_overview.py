@@ -24,7 +24,7 @@ def test_names_filter_the_rows(page):
 
 def test_every_score_takes_the_place_of_the_map_until_a_class_is_chosen(page):
     headings = page.texts(".ranking th:not([hidden])")
-    assert headings == ["Class", "τ", "Samples", "Gap", "Suspicious"]
+    assert headings == ["Class", "τ", "Samples", "Suspicious"]
     page.click("#overview--widen")
     page.wait(lambda: len(page.texts(".ranking th:not([hidden])")) == 8)
     assert not page.one(".panel-embedding").is_displayed()

@@ -52,7 +52,7 @@ COLUMNS = (
         "contrast", "Contrast", "How far the suspicious cluster stands out", lambda r: r.contrast, wide=True
     ),
     Column("size", "Samples", "Number of samples analysed", lambda row: row.size, ",d"),
-    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap, "d"),
+    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap, "d", wide=True),
     Column(
         "smallest", "Smallest", "Share of the smallest cluster", lambda row: row.smallest, ".0%", wide=True
     ),
