@@ -120,12 +120,14 @@ def test_overview_sorts_and_leads_to_the_suspicious_cluster(page):
 
 def test_hover_shows_a_preview(page):
     points = page.drawn()
-    page.hover(*points[MARKED_INDICES[3]])
-    page.wait(lambda: len(page.all(".preview img")) == 2, "no preview")
-    assert page.sources(".preview img")[0] == f"/image/pets/{MARKED_INDICES[3]}.png?mode=input"
-    assert page.texts(".preview-label") == ["dog"]
-    assert f"dog/{MARKED_INDICES[3]:04d}.png" in page.texts(".preview-file")
-    assert "predicted" in page.one(".preview").text
+    for index in (MARKED_INDICES[3], PER_CLASS):  # the second is the first point of its class
+        page.hover(*points[index])
+        shown = f"/image/pets/{index}.png?mode=input"
+        page.wait(lambda url=shown: page.sources(".preview img")[:1] == [url], "no preview")
+        assert len(page.all(".preview img")) == 2
+        assert page.texts(".preview-label") == ["dog"]
+        assert f"dog/{index:04d}.png" in page.texts(".preview-file")
+        assert "predicted" in page.one(".preview").text
 
 
 def test_previews_stay_inside_the_map(page):

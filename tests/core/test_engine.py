@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 from collections import OrderedDict
@@ -35,9 +36,7 @@ class TestExact:
         found = attribute(model, x, [0, 3], composite=with_epsilon(1e-13), strict=True)
         step = 1e-6 * torch.eye(x[0].numel(), dtype=x.dtype).reshape(-1, *x.shape[1:])
         for i, sample in enumerate(x):
-            with (
-                torch.no_grad()
-            ):  # differences are exact on a linear piece, and need no autograd of the model's
+            with torch.no_grad():  # differences are exact on a linear piece, and need no autograd
                 slope = (model(sample + step) - model(sample - step)) / 2e-6
             expected = slope[:, [0, 3]].T.reshape(2, *x.shape[1:]) * sample
             torch.testing.assert_close(found.relevance[i], expected, rtol=1e-6, atol=1e-8)
@@ -278,6 +277,26 @@ class TestNoTrace:
         assert not x.requires_grad
         assert x.grad is None
         assert not found.relevance.requires_grad
+
+    @pytest.mark.parametrize("preset", [None, "epsilon-gamma-box"])
+    def test_training_goes_on_as_if_nothing_had_been_explained(self, used, preset):
+        def train(model, explaining):
+            optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9)
+            torch.manual_seed(0)
+            for _ in range(3):
+                model.train()
+                optimiser.zero_grad()
+                model(images()).square().mean().backward()
+                if explaining:
+                    attribute(model, images(), "all", composite=preset, layers=["block"])
+                optimiser.step()
+            return state(model)
+
+        expected = train(copy.deepcopy(used), explaining=False)
+        found = train(copy.deepcopy(used), explaining=True)
+        for key in ("values", "grads", "training"):
+            assert same(found[key], expected[key]), key
+        assert not same(expected["values"], state(used)["values"])
 
     def test_also_after_a_bad_target(self, used):
         before = state(used)

@@ -15,7 +15,7 @@ from backlight.plugins.processors.focus import Focus
 from backlight.plugins.processors.histogram import Histogram
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.laplacian import Laplacian
-from backlight.plugins.processors.manifold import DiffusionMap, Isomap, LocallyLinear
+from backlight.plugins.processors.manifold import DiffusionMap, Isomap, LocallyLinear, Umap
 from backlight.plugins.processors.neighbours import Knn
 from backlight.plugins.processors.preprocessing import Normalise
 from backlight.plugins.processors.quality import Silhouette, SmallestShare, Stability
@@ -138,6 +138,24 @@ def test_descent_finds_most_of_the_exact():
     hits = np.mean([len(set(a) & set(b)) for a, b in zip(found["neighbours"], exact, strict=True)]) / 10
     assert hits > 0.95
     assert not (found["neighbours"] == np.arange(3000)[:, None]).any()
+
+
+@pytest.mark.slow  # umap-learn compiles itself on first use
+def test_umap_keeps_clusters_apart_and_honours_its_options():
+    pytest.importorskip("umap")
+
+    def draw(**options):
+        return Umap(**{"k": 10, "seed": 0} | options)(features=BLOBS)["projection"]
+
+    base = draw()
+    assert base.shape == (90, 2)
+    distances = cdist(base, base) + np.diag(np.full(90, np.inf))
+    np.testing.assert_array_equal(distances.argmin(axis=1) // 30, np.arange(90) // 30)
+    np.testing.assert_array_equal(base, draw())
+    for options in ({"k": 20}, {"spread": 0.5}, {"seed": 1}):
+        assert not np.array_equal(base, draw(**options)), options
+    assert draw(m=3).shape == (90, 3)
+    assert np.isfinite(Umap(k=50)(features=BLOBS[:12])["projection"]).all()
 
 
 def test_a_sample_is_dropped_from_its_own_list():
