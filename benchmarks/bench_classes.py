@@ -4,8 +4,8 @@
                                        [-- options of `backlight analyze`, --set picture=false, …]
 
 Writes a run to DIR unless there is one (maps of three strategies a class and noise; one class has a mark in a
-corner of a twentieth of its maps), analyses it and prints seconds, CPU seconds, peak memory, what it said on its
-way of the time left, the sizes of results and cache, and the rank of the marked class.
+corner of a twentieth of its maps), analyses it and prints seconds, CPU seconds, peak memory, what it said on
+its way of the time left, the sizes of results and cache, and the rank of the marked class.
 """
 
 from __future__ import annotations
