@@ -1,7 +1,11 @@
 """Preprocessing: sizes, normalisation and the bounds the box rule needs."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,6 +37,27 @@ def test_inputs_are_normalised_by_channel_and_lie_within_the_bounds():
     np.testing.assert_allclose(high[1], (1 - 0.2) / 0.25)
 
 
+def test_a_thread_that_normalises_starts_no_others():
+    """OpenMP would give it a team of its own, and have the model's threads wait for a core."""
+    pictures = np.zeros((8, 96, 96, 3), np.uint8)
+
+    def threads():
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    def normalise():
+        before = threads()
+        Preprocessing(mean=(0.5,) * 3).inputs(pictures)
+        return threads() - before
+
+    had = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(normalise).result() == 0
+    finally:
+        torch.set_num_threads(had)
+
+
 @pytest.mark.parametrize("wrong", [{"mean": (0.5,)}, {"std": (0.0, 1.0, 1.0)}])
 def test_wrong_statistics_are_named(wrong):
     with pytest.raises(RequestError, match="expected three values each"):
@@ -41,7 +66,6 @@ def test_wrong_statistics_are_named(wrong):
 
 @pytest.mark.parametrize("shape", [(300, 400), (257, 233), (40, 90)])
 def test_a_resize_gives_what_torchvisions_preset_gives(shape):
-    import torch
     from PIL import Image
     from torchvision.models import ResNet18_Weights
 
