@@ -68,7 +68,9 @@ def rows(tmp_path, form, arrays):
 @given(positions=st.lists(st.integers(0, 8), max_size=20))
 def test_any_positions_come_in_the_order_asked_for(tmp_path_factory, positions):
     arrays = [np.full((2, 3), i) for i in range(9)]
-    found = rows(tmp_path_factory.mktemp("rows"), "dataset", arrays).take(np.array(positions, dtype=int))
+    opened, wanted = rows(tmp_path_factory.mktemp("rows"), "dataset", arrays), np.array(positions, dtype=int)
+    found = opened.take(wanted)
+    assert opened.stacked(wanted)[:, 0, 0].tolist() == positions
     assert [int(a[0, 0]) for a in found] == positions
 
 

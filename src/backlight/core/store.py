@@ -135,21 +135,31 @@ class Rows:
         """Return the samples at `positions`, in that order; a dataset is read in one sorted pass."""
         if self.keys is not None:
             return [self[int(p)] for p in positions]
+        block, inverse = self._block(positions)
+        return [block[i] for i in inverse]
+
+    def stacked(self, positions: NDArray[np.integer]) -> NDArray[np.generic]:
+        """Return the samples at `positions` as one array, much faster than `take` where they are small."""
+        if self.keys is not None:
+            return np.stack(self.take(positions))
+        block, inverse = self._block(positions)
+        return block[inverse]
+
+    def _block(self, positions: NDArray[np.integer]) -> tuple[NDArray[np.generic], NDArray[np.integer]]:
+        """Return samples that hold those at `positions`, and where each of these is among them."""
         unique, inverse = np.unique(np.asarray(positions, dtype=np.int64), return_inverse=True)
         if len(unique) and (unique[0] < 0 or unique[-1] >= len(self)):
             raise FormatError(
                 f"{self._item.file.filename}{self._item.name} has {len(self)} samples, not {unique[-1]}"
             )
         if not len(unique):
-            return []
+            return self._read(slice(0, 0)), inverse
         first, beyond = int(unique[0]), int(unique[-1]) + 1
         gaps = (beyond - first) / len(unique)
         # HDF5 takes far longer to pick single rows than to read on.
         if gaps == 1 or (gaps < DENSE and self._row_bytes <= SMALL):
-            block, inverse = self._read(slice(first, beyond)), unique[inverse] - first
-        else:
-            block = self._read(unique)
-        return [block[i] for i in inverse]
+            return self._read(slice(first, beyond)), unique[inverse] - first
+        return self._read(unique), inverse
 
     @property
     def _row_bytes(self) -> int:

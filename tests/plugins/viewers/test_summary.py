@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backlight.core.project import ATTRIBUTION_FILE
-from backlight.core.projects.table import read_table
+from backlight.core.projects.table import category_table, read_table
 from backlight.plugins.viewers.summary import analysis_space, summarise
 from synthetic_run import CLASSES, MARKED, MARKED_CLASS, PER_CLASS
 
@@ -25,6 +25,20 @@ def test_every_cluster_is_summed_up(context, dog):
     assert marked.purity == pytest.approx(np.bincount(best).max() / MARKED)
     assert marked.majority == CLASSES[np.bincount(best).argmax()]
     assert marked.training is None
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 0), (2, 4, 3), (7, 0), (5, 5), (6, 2, 4)])
+def test_columns_are_those_of_the_whole_embedding(dog, axes):
+    embedding = dog.embedding("spectral")
+    np.testing.assert_array_equal(embedding.columns(*axes), embedding.all()[:, list(axes)])
+
+
+def test_what_is_kept_of_a_class_is_what_the_files_say_of_its_samples(context, dog):
+    project, rows = context.projects["pets"], np.array([7, 0, 59])
+    kept, read = category_table(project, dog).at(rows), read_table(project, dog.index[rows])
+    assert kept.training is read.training is None
+    for column in ("index", "label", "predicted", "confidence", "correct"):
+        np.testing.assert_array_equal(getattr(kept, column), getattr(read, column))
 
 
 def test_typical_samples_lie_nearer_to_the_centre_than_odd_ones(context, dog):

@@ -38,7 +38,11 @@ class Embedding:
         return np.argsort(self.eigenvalues, kind="stable")
 
     def columns(self, *axes: int) -> Array:
-        """Return the chosen columns, (S, len(axes)) float32, reading no others."""
+        """Return the chosen columns, (S, len(axes)) float32; others are read only where they lie between."""
+        first, beyond = min(axes), max(axes) + 1
+        if beyond - first <= 2 * len(axes):  # one pass over the file takes as long as a single column
+            block = np.asarray(self._dataset[:, first:beyond], dtype=np.float32)
+            return block[:, [axis - first for axis in axes]]
         return np.stack([np.asarray(self._dataset[:, axis], dtype=np.float32) for axis in axes], axis=1)
 
     def all(self) -> Array:

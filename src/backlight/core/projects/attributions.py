@@ -86,8 +86,15 @@ class Attributions:
         """Return the model's output of many samples, (n, classes) float32; (n, 0) where none was recorded."""
         if not len(indices) or not self._recorded("prediction", indices):
             return np.zeros((len(indices), 0), np.float32)
-        outputs = [np.atleast_1d(array) for array in self._take("prediction", indices)]
-        return np.stack(outputs).astype(np.float32)
+        parts = self._by_file(indices)
+        outputs = [
+            self._files.rows(path, "prediction").stacked(rows).reshape(len(rows), -1)
+            for path, _, rows in parts
+        ]
+        found = np.empty((len(indices), outputs[0].shape[1]), np.float32)
+        for (_, positions, _), output in zip(parts, outputs, strict=True):
+            found[positions] = output
+        return found
 
     @property
     def layers(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,17 @@ class Table:
         """(n,) 1 where the prediction is the label, 0 where it is not, -1 where one is not known."""
         known = (self.label >= 0) & (self.predicted >= 0)
         return np.where(known, self.label == self.predicted, -1).astype(np.int8)
+
+    def at(self, rows: NDArray[np.intp]) -> Table:
+        """Return some rows."""
+        split = None if self.training is None else self.training[rows]
+        return Table(self.index[rows], self.label[rows], self.predicted[rows], self.confidence[rows], split)
+
+
+@functools.lru_cache(maxsize=2)
+def category_table(project: Project, category: Category) -> Table:
+    """Return what is known about the samples of a category, in its order; of the latest two it is kept."""
+    return read_table(project, category.index)
 
 
 def read_table(project: Project, indices: NDArray[np.integer[Any]]) -> Table:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.project import Category, Project
-from backlight.core.projects.table import Table, read_table
+from backlight.core.projects.table import Table, category_table
 from backlight.plugins.viewers.palette import COLOURS, NOISE, NOISE_COLOUR, cluster_colour
 
 PLAIN = {
@@ -48,7 +48,7 @@ def group(project: Project, category: Category, clustering: str | None, by: str)
         values = _per_cluster(category, by.removeprefix("score:"))
         return _scale(values) if values is not None else _clusters(project, category, clustering)
     if by in PLAIN and by != "cluster":
-        return _facts(project, read_table(project, category.index), by)
+        return _facts(project, category_table(project, category), by)
     return _clusters(project, category, clustering)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import BacklightError
 from backlight.core.panel import PanelContext
 from backlight.core.project import Analysis, Category, Project
-from backlight.core.projects.table import read_table
+from backlight.core.projects.table import category_table
 
 READABLE = 20_000_000
 """Predictions, samples times classes, that are read to compare accuracies; of more it would take long."""
@@ -95,7 +95,7 @@ def read_row(category: Category) -> Row:
 def _accuracy(project: Project, category: Category, row: Row) -> float | None:
     if row.suspect is None or row.clustering is None:
         return None
-    correct = read_table(project, category.index).correct
+    correct = category_table(project, category).correct
     inside = category.clusters(row.clustering) == row.suspect[0]
     means = [_share(correct[mask & (correct >= 0)]) for mask in (inside, ~inside)]
     return None if None in means else float(means[0] - means[1])  # type: ignore[operator]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.project import Category, Project
-from backlight.core.projects.table import read_table
+from backlight.core.projects.table import category_table
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def analysis_space(category: Category, clustering: str | None = None) -> NDArray
     embedding = category.embedding(name)
     # Eigenvectors with small eigenvalues hold the structure; the rest is noise with the same norm.
     columns = embedding.component[: max(int(attributes.get("k", 0)), 8)]
-    return np.nan_to_num(embedding.columns(*columns.tolist()))
+    return np.nan_to_num(embedding.columns(*columns.tolist()), copy=False)
 
 
 def _summary(
@@ -69,8 +69,7 @@ def _summary(
     space: NDArray[np.float32] | None,
     typical: int,
 ) -> Summary:
-    members = category.index[rows]
-    facts = read_table(project, members)
+    facts = category_table(project, category).at(rows)
     guesses, counts = np.unique(facts.predicted[facts.predicted >= 0], return_counts=True)
     most = int(guesses[counts.argmax()]) if len(guesses) else None
     ordered = _by_centre(space, rows)
@@ -94,8 +93,9 @@ def _summary(
 def _by_centre(space: NDArray[np.float32] | None, rows: NDArray[np.intp]) -> NDArray[np.intp]:
     if space is None:
         return rows
-    distance = np.linalg.norm(space[rows] - space[rows].mean(axis=0), axis=1)
-    return rows[np.argsort(distance, kind="stable")]
+    away = space[rows]
+    away -= away.mean(axis=0)
+    return rows[np.argsort(np.einsum("ij,ij->i", away, away), kind="stable")]
 
 
 def _mean(values: NDArray[Any]) -> float | None:
