@@ -7,6 +7,7 @@ keeps its own gradient. The user's model is never written to: there is nothing t
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from backlight.core.coverage import Audited, Covered, Treatment
 from backlight.core.derived import Fresh
 from backlight.core.interception.aliases import Aliases
 from backlight.core.interception.attachment import Attachment
+from backlight.core.interception.computation import Computation
 from backlight.core.interception.functions import (
     CONCATENATIONS,
     FUNCTIONS,
@@ -262,40 +264,19 @@ class Interceptor(TorchFunctionMode):
             return function.functional(*self._attach(args), **self._attach(kwargs))
         signals = tuple(t for t in tensors_in((args, kwargs)) if t.requires_grad)
         constants = [] if self.attachment is None else self.attachment.among((args, kwargs))
-
-        def compute(values: Sequence[Tensor]) -> Tensor:
-            own, others = iter(values[: len(signals)]), iter(values[len(signals) :])
-
-            def put(tensor: Tensor) -> Tensor:
-                if tensor.requires_grad:
-                    return next(own)
-                return next(others, tensor) if any(tensor is alias for alias, _ in constants) else tensor
-
-            made: Tensor = function.functional(
-                *map_tensors(args, put), **{k: map_tensors(v, put) for k, v in kwargs.items()}
-            )
-            return made
-
-        def differentiable() -> tuple[Tensor, list[Tensor]]:
-            copies = [t.detach().requires_grad_() for t in signals]
-            return compute(copies), copies
-
-        def pull(s: Tensor) -> tuple[Tensor | None, ...]:
-            with torch.enable_grad():
-                made, copies = differentiable() if own is None else own
-                s = s.to(made.dtype)
-                return torch.autograd.grad(made, copies, s, retain_graph=own is not None, allow_unused=True)
-
-        own = None if kind in _LAZY else differentiable()
-        if own is None:
+        aliases = tuple(alias for alias, _ in constants)
+        again = Computation(function.functional, args, kwargs, signals, aliases)
+        kept = None if kind in _LAZY else again.recorded()
+        if kept is None:
             with torch.no_grad():
                 output = function.functional(*args, **kwargs)
         else:
-            output = own[0].detach()
+            output = kept[0].detach()
+        pull = functools.partial(again.pull, kept=kept)
         op = Op(site, tuple(t.detach() for t in signals), output, self.plan.derived, pull)
         op.arguments = self._attach(bind_named(function, args, kwargs))
         if self.attachment is not None:
-            op.replay, op.constants = compute, tuple(constant for _, constant in constants)
+            op.replay, op.constants = again, tuple(constant for _, constant in constants)
         if kind in ("product", "matmul"):
             op.origins = tuple(origin(t) for t in signals)
         bare = kind not in ("sum", "product") or len(signals) > 1 or site.name == "sum"

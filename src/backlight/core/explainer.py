@@ -73,8 +73,8 @@ class Explainer:
         self.method: Processor = (
             registry().create("processor", method, **parameters) if isinstance(method, str) else method
         )
-        if getattr(self.method, "stage", None) != "attribution":
-            stage = getattr(self.method, "stage", None)
+        stage = getattr(self.method, "stage", None)
+        if stage != "attribution":
             raise RequestError(f"{method!r} is no attribution method but of stage {stage!r}")
         self._plan = (
             None if self.composite is None else Plan.of(model, self.composite, _canonizers(canonizers))

@@ -221,10 +221,15 @@ def check_parameters(what: str, factory: Any, parameters: Iterable[str], *, comp
         for name in sorted(given):
             if name not in accepted:
                 raise PluginError(f"{what} has {unknown('parameter', name, accepted)}")
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [n for n, p in accepted.items() if p.default is p.empty and p.kind not in variadic]
-    if complete and (missing := [n for n in required if n not in given]):
+    if complete and (missing := [n for n in required_parameters(factory) if n not in given]):
         raise PluginError(f"{what} needs {listed(missing)}")
+
+
+def required_parameters(factory: Any) -> list[str]:
+    """Return the names of the parameters that have no default."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(factory).parameters
+    return [n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
 
 
 def _group(kind: Kind) -> Group:

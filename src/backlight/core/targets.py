@@ -89,7 +89,7 @@ def explained(output: Tensor, target: Target) -> Explained:
             f"the model's output has shape {tuple(output.shape)}, expected (N, classes); "
             "give a function of the output that returns one value per sample as target"
         )
-    if target == "contrastive" if isinstance(target, str) else False:
+    if isinstance(target, str) and target == "contrastive":
         target = Contrast()
     if isinstance(target, Contrast):
         classes, many = _classes(output, target.of)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import inspect
 import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backlight.core.hookspecs import Kind, PluginSpec
-from backlight.core.registry import registry
+from backlight.core.registry import registry, required_parameters
 from backlight.testing.require import ConformanceError, require
 
 CONTRACTS: Mapping[Kind, str] = {
@@ -40,7 +39,7 @@ def check_registry_entry(kind: Kind, name: str, **parameters: Any) -> None:
     spec = registry().spec(kind, name)
     what = f"{kind} {name!r}"
     _check_description(what, spec)
-    missing = [n for n in _required(spec) if n not in parameters]
+    missing = [n for n in required_parameters(spec.factory) if n not in parameters]
     require(not missing, f"{what} needs {', '.join(missing)}: give it defaults, or pass values to this check")
     one = registry().create(kind, name, **parameters)
     other = registry().create(kind, name, **parameters)
@@ -58,12 +57,6 @@ def _check_description(what: str, spec: PluginSpec) -> None:
         bool(spec.summary) and not generated,
         f"{what} says nowhere what it does: write a docstring; its first paragraph is shown in listings",
     )
-
-
-def _required(spec: PluginSpec) -> list[str]:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(spec.factory).parameters
-    return [n for n, p in parameters.items() if p.default is p.empty and p.kind not in variadic]
 
 
 def _check_type(what: str, kind: Kind, value: Any) -> None:

@@ -158,6 +158,8 @@ def test_layouts_agree_and_tensors_work():
     expected = np.asarray(heatmap(values))
     for same in (np.moveaxis(values, 0, -1), values.sum(0), torch.tensor(values, requires_grad=True)):
         assert (np.asarray(heatmap(same)) == expected).all()
+    halves = torch.tensor(values).bfloat16()  # numpy has no such type
+    assert (np.asarray(heatmap(halves)) == np.asarray(heatmap(halves.double().numpy()))).all()
 
 
 def test_overlay_is_the_grey_input_where_nothing_is_relevant():

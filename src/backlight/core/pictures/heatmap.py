@@ -121,8 +121,9 @@ def channel_sum(relevance: Any) -> Array:
 
     relevance: an array or tensor (H, W), (C, H, W) or (H, W, C).
     """
-    array = relevance.detach().cpu().numpy() if hasattr(relevance, "detach") else np.asarray(relevance)
-    values = np.nan_to_num(array.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    # In double before it leaves torch: numpy has no bfloat16.
+    array = relevance.detach().cpu().double().numpy() if hasattr(relevance, "detach") else relevance
+    values = np.nan_to_num(np.asarray(array, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     total: Array = channels_first(values).sum(axis=0)
     return total
 
