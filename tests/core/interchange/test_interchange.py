@@ -85,9 +85,25 @@ def test_an_index_that_permutes_and_leaves_out_finds_the_right_pictures(tmp_path
         assert [label.name for label in project.labels.labels] == ["a", "b", "c"]
 
 
+def test_relevance_that_is_not_finite_is_left_out_and_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relevance = RELEVANCE.astype(np.float64)
+    relevance[2, 0, 0, 0], relevance[5] = np.nan, 1e300
+    np.savez("all.npz", relevance=relevance, inputs=INPUTS, labels=LABELS)
+    result = call("import", "all.npz", "--out", "run")
+    assert result.exit_code == 0 and "5 samples attributed" in result.output
+    assert "left out sample 2: relevance is not finite in float32" in result.output
+    with open_project("run") as project:
+        assert project.attributions.indices.tolist() == [0, 1, 3, 4, 6]
+        np.testing.assert_array_equal(project.attributions.relevance(6), RELEVANCE[6])
+
+
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
+        ({"relevance": RELEVANCE[:0], "inputs": INPUTS, "labels": LABELS}, "is empty"),
+        ({"relevance": RELEVANCE, "inputs": INPUTS, "labels": LABELS - 1}, "no whole numbers from 0 to"),
+        ({"relevance": RELEVANCE, "inputs": INPUTS, "labels": LABELS + 0.5}, "no whole numbers from 0 to"),
         ({"inputs": INPUTS, "labels": LABELS}, "holds no relevance"),
         ({"relevance": RELEVANCE, "labels": LABELS}, "holds no inputs"),
         ({"relevance": RELEVANCE, "inputs": INPUTS}, "holds no labels"),

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from backlight.core.coverage import Coverage
-from backlight.core.errors import FormatError, RequestError
+from backlight.core.errors import FormatError
 from backlight.core.interchange.arrays import ArrayFile, Samples
 from backlight.core.project import LabelMap
 from backlight.core.run.attributing import disk_errors, write_request
@@ -108,8 +108,7 @@ def import_run(
         "versions": versions(),
     }
     check_same_run(root, identity)
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root), disk_errors(root):
+    with disk_errors(root), locked(root):
         check_same_run(root, identity)
         sweep(root)
         write_request(root, identity, None)
@@ -128,6 +127,8 @@ def read_foreign(relevance: Path, inputs: Path | None, labels: Path | None) -> F
         raise FormatError(
             f"{relevance} holds no relevance; expected an array named 'attribution' or 'relevance'"
         )
+    if not len(found):
+        raise FormatError(f"{relevance} is empty: there is nothing to import")
     if pictures is None:
         raise FormatError(f"{inputs or relevance} holds no inputs; give a file of them with --inputs")
     total = len(pictures)
@@ -158,6 +159,8 @@ def _labels(
         raise FormatError(f"{of_inputs.path} holds no labels; give a file of them with --labels")
     values = given.all()
     values = values.argmax(1) if values.ndim == 2 and values.shape[1] > 1 else values.reshape(-1)
+    if not np.isin(values, np.arange(2**16)).all():
+        raise FormatError(f"{given.place} has labels that are no whole numbers from 0 to 65535")
     if len(values) == total:
         return values.astype(np.int64)
     if len(values) != len(rows):
@@ -168,10 +171,7 @@ def _labels(
 
 
 def _check_shapes(relevance: Samples, inputs: Samples) -> None:
-    try:
-        one, picture = channels_first(relevance.part([0])[0]), displayable(inputs.part([0])[0])
-    except IndexError:
-        raise RequestError(f"{relevance.place} is empty: there is nothing to import") from None
+    one, picture = channels_first(relevance.part([0])[0]), displayable(inputs.part([0])[0])
     if one.shape[1:] != picture.shape[:2]:
         raise FormatError(
             f"{relevance.place} has maps of {one.shape[1:]}, but the inputs have {picture.shape[:2]}"
@@ -199,12 +199,16 @@ def _rows(foreign: Foreign, numbers: Sequence[int], row_of: dict[int, int]) -> R
     if not numbers:
         return Rows({}, {}, Coverage(()))
     rows = [row_of[number] for number in numbers]
-    maps = np.stack([channels_first(item) for item in foreign.relevance.part(rows)])
+    with np.errstate(over="ignore"):  # found below
+        maps = np.stack([channels_first(item) for item in foreign.relevance.part(rows)]).astype(np.float32)
     arrays: dict[str, NDArray[Any]] = {
-        "attribution": maps.astype(np.float32),
+        "attribution": maps,
         "index": np.array(numbers, dtype=np.uint32),
         "label": foreign.labels[numbers].astype(np.uint16),
     }
     if foreign.prediction is not None:
         arrays["prediction"] = foreign.prediction.part(rows).astype(np.float32).reshape(len(rows), -1)
-    return Rows(arrays, {}, Coverage(()))
+    finite = np.asarray(np.isfinite(maps).all((1, 2, 3)))
+    reason = "relevance is not finite in float32"
+    failures = {number: reason for number, fits in zip(numbers, finite, strict=True) if not fits}
+    return Rows({key: values[finite] for key, values in arrays.items()}, failures, Coverage(()))
