@@ -1,5 +1,7 @@
 """The table of classes: filter, pages, every score, thumbnails; in real Chromium."""
 
+import shutil
+
 import h5py
 import pytest
 
@@ -18,7 +20,7 @@ def test_names_filter_the_rows(page):
     page.wait(lambda: shown(page) == ["dog"])
     assert page.texts("#overview--order") == ["1 of 3"]
     page.one("#overview--search").send_keys("<i>")
-    page.wait(lambda: "No class has “D<i>” in its name." in page.one("#overview--rows").text)
+    page.wait(lambda: "No class or analysis has “D<i>” in its name." in page.one("#overview--rows").text)
     assert page.errors() == []
 
 
@@ -38,6 +40,29 @@ def test_every_score_takes_the_place_of_the_map_until_a_class_is_chosen(page):
     page.wait(lambda: page.one(".panel-embedding").is_displayed())
     page.wait(lambda: len(page.explorer.indices) == MARKED)
     page.wait(lambda: page.drawn())
+    assert page.errors() == []
+
+
+def test_classes_of_all_analyses_are_ranked_together_and_a_click_goes_to_theirs(served, tmp_path):
+    path = write_run(tmp_path / "run")
+    shutil.copy(path.parent / ANALYSIS_FILE, path.parent / "latent.h5")
+    with h5py.File(path.parent / "latent.h5", "r+") as file:
+        file["00000001/score/tau"][()], file["00000002/score/tau"][()] = 0.01, 0.99
+    added = "  - analysis_method: spray <latent>\n    sources: [latent.h5]\nbacklight:"
+    path.write_text(path.read_text().replace("backlight:", added))
+    page = served(path)
+    page.drawn()
+    assert shown(page) == ["dog", "<b>fish</b>", "cat"]
+    page.click("#overview--widen")
+    page.wait(lambda: len(shown(page)) == 6)
+    assert shown(page)[:2] == ["<b>fish</b>", "dog"]
+    assert page.texts("#overview--rows td:nth-child(2)")[:2] == ["spray <latent>", "spray"]
+    page.one("#overview--search").send_keys("<latent>")
+    page.wait(lambda: shown(page) == ["<b>fish</b>", "cat", "dog"])
+    page.click("#overview--rows .link", 2)
+    page.wait(lambda: len(page.explorer.indices) == MARKED)
+    assert page.one("#app--analysis").get_attribute("value") == "spray <latent>"
+    page.wait(lambda: page.texts("#overview--rows tr.chosen .name") == ["dog"])
     assert page.errors() == []
 
 

@@ -28,7 +28,7 @@ def test_every_score_is_optional(tmp_path):
         file["00000002"].attrs.update({"suspicious_cluster": 0, "suspicious_clustering": "hdbscan"})
     with open_project(run) as project:
         rows = [read_row(c) for c in project.analysis("spray").categories.values()]
-    assert rows[0] == Row("00000000", "cat", 60)
+    assert rows[0] == Row("00000000", "cat", 60, analysis="spray")
     assert (rows[1].tau, rows[1].suspect) == (None, (2, 16, None))
     assert (rows[2].clustering, rows[2].suspect) == (None, None)
 

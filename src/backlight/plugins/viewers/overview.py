@@ -1,4 +1,4 @@
-"""The overview: every class ranked by how suspicious its strategies look; a click goes to the place."""
+"""The overview: classes x analyses ranked by how suspicious they look; a click goes to the place."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backlight.plugins.viewers.ranking import Row, read, read_row, with_accuracy
 
 NOTHING = "–"
 PER_PAGE = 50
-EMPTY = "No class has “{}” in its name."
+EMPTY = "No class or analysis has “{}” in its name."
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,14 @@ class Column:
 
 COLUMNS = (
     Column("name", "Class", "Name of the class", lambda row: row.name.lower(), descending=False),
+    Column(
+        "analysis",
+        "Analysis",
+        "Which of the project's analyses found it",
+        lambda row: row.analysis.lower(),
+        descending=False,
+        wide=True,
+    ),
     Column(
         "suspicion",
         "τ",
@@ -232,7 +240,8 @@ class Overview(Panel):
             if not project or not analysis:
                 return [], "", sorting, texts, hidden, "", True
             opened = context.projects[project]
-            everything = list(with_accuracy(opened, analysis)) if wide else read(context, project, analysis)
+            everything = [row for a in opened.analyses for row in with_accuracy(opened, a)] if wide else []
+            everything = everything or read(context, project, analysis)
             scale = max([row.suspicion or 0.0 for row in everything], default=0.0) or 1.0
             rows = ranked([row for row in everything if _fits(row, search)], order)
             pages = -(-len(rows) // PER_PAGE)
@@ -240,7 +249,7 @@ class Overview(Panel):
             shown = rows[page * PER_PAGE : (page + 1) * PER_PAGE]
             kept = [_kept(column, everything, wide) for column in COLUMNS]
             columns = [column for column, keep in zip(COLUMNS, kept, strict=True) if keep]
-            listed: list[Any] = [_row(context, opened, analysis, row, columns, scale) for row in shown]
+            listed: list[Any] = [_row(context, opened, row, columns, scale) for row in shown]
             if search and not rows:
                 listed = [html.Tr(html.Td(EMPTY.format(search), colSpan=len(columns), className="empty"))]
             name = next((row.ranked_by for row in everything), "tau")
@@ -250,29 +259,30 @@ class Overview(Panel):
 
     def _go(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
-            Output(context.store("category"), "data"),
-            Output(context.store("clustering"), "data"),
+            *[Output(context.store(store), "data") for store in ("analysis", "category", "clustering")],
             Output(context.store("selection"), "data"),
             Output(context.id("wide"), "data", allow_duplicate=True),
             Input(context.item("row", ALL), "n_clicks"),
-            *[State(context.store(store), "data") for store in ("project", "analysis")],
+            State(context.store("project"), "data"),
         )
-        def go(clicks: list[int | None], project: str, analysis: str) -> Any:
+        def go(clicks: list[int | None], project: str) -> Any:
             if not any(clicks) or not ctx.triggered_id:
-                return (no_update,) * 4
-            found = context.category(project, analysis, ctx.triggered_id["index"])
+                return (no_update,) * 5
+            analysis, _, category = str(ctx.triggered_id["index"]).partition("\n")
+            found = context.category(project, analysis, category)
             row = read_row(found)
             if row.suspect is None or row.clustering is None:
-                return found.id, no_update, None, False
+                return analysis, found.id, no_update, None, False
             curation = context.projects[project].curation(found, row.clustering)
             members = context.projects[project].members(found, row.clustering, row.suspect[0])
             chosen = selection((project, analysis, found.id), members, curation.name(row.suspect[0]))
-            return found.id, row.clustering, chosen, False
+            return analysis, found.id, row.clustering, chosen, False
 
         callback.clientside(
-            """(category, rows, ids) => ids.map(({index}) => index === category ? "chosen" : "")""",
+            """(analysis, category, rows, ids) =>
+                ids.map(({index}) => index === `${analysis}\\n${category}` ? "chosen" : "")""",
             Output(context.item("row", ALL), "className"),
-            Input(context.store("category"), "data"),
+            *[Input(context.store(store), "data") for store in ("analysis", "category")],
             Input(context.id("rows"), "children"),
             State(context.item("row", ALL), "id"),
         )
@@ -291,7 +301,7 @@ def _aria(column: Column, order: dict[str, Any]) -> str:
 
 
 def _fits(row: Row, search: str | None) -> bool:
-    return not search or search.casefold() in row.name.casefold()
+    return not search or search.casefold() in f"{row.name}\n{row.analysis}".casefold()
 
 
 def _kept(column: Column, rows: list[Row], wide: bool) -> bool:
@@ -299,6 +309,8 @@ def _kept(column: Column, rows: list[Row], wide: bool) -> bool:
     if not column.wide:
         return True
     if column.key == "tau" and all(row.ranked_by == "tau" for row in rows):
+        return False
+    if column.key == "analysis" and len({row.analysis for row in rows}) < 2:
         return False
     return wide and any(column.value(row) is not None for row in rows)
 
@@ -320,21 +332,19 @@ def _heading(context: PanelContext, column: Column) -> html.Button:
     )
 
 
-def _row(
-    context: PanelContext, project: Project, analysis: str, row: Row, columns: list[Column], scale: float
-) -> html.Tr:
-    cells = [_cell(context, project, analysis, row, column, scale) for column in columns]
-    return html.Tr(cells, id=context.item("row", row.category), n_clicks=0)
+def _row(context: PanelContext, project: Project, row: Row, columns: list[Column], scale: float) -> html.Tr:
+    cells = [_cell(context, project, row, column, scale) for column in columns]
+    return html.Tr(cells, id=context.item("row", f"{row.analysis}\n{row.category}"), n_clicks=0)
 
 
-def _cell(
-    context: PanelContext, project: Project, analysis: str, row: Row, column: Column, scale: float
-) -> html.Td:
+def _cell(context: PanelContext, project: Project, row: Row, column: Column, scale: float) -> html.Td:
     value = column.value(row)
     if column.key == "name":
         return html.Td(html.Button(row.name, className="link", title=row.name), className="name")
     if column.key == "suspect":
-        return html.Td(_suspect_cell(context, project, analysis, row), className="suspect")
+        return html.Td(_suspect_cell(context, project, row), className="suspect")
+    if column.key == "analysis":
+        return html.Td(row.analysis, className="quiet")
     text = NOTHING if value is None else format(value, column.form).replace("-", "−")
     if column.key != "suspicion":
         return html.Td(text, className="number")
@@ -343,13 +353,13 @@ def _cell(
     return html.Td([html.Span(text), html.Span(bar, className="track")], className="number tau", title=chance)
 
 
-def _suspect_cell(context: PanelContext, project: Project, analysis: str, row: Row) -> Any:
+def _suspect_cell(context: PanelContext, project: Project, row: Row) -> Any:
     if row.suspect is None or row.clustering is None:
         return NOTHING
     cluster, size, purity = row.suspect
-    category = context.category(project.name, analysis, row.category)
+    category = context.category(project.name, row.analysis, row.category)
     curation = project.curation(category, row.clustering)
-    name, scope = curation.name(cluster), (project.name, analysis, category.id)
+    name, scope = curation.name(cluster), (project.name, row.analysis, category.id)
     parts = [
         f"{size:,} sample{'' if size == 1 else 's'}",
         *([f"{purity:.0%} predicted alike"] if purity is not None else []),

@@ -27,6 +27,7 @@ class Row:
     suspect: (cluster, its size, share of its majority prediction) of the most suspicious cluster.
     border: share of the relevance that this cluster has on the border of pictures.
     accuracy: how much more often than the rest of its class it is predicted right.
+    analysis: the method that says all this.
     """
 
     category: str
@@ -44,6 +45,7 @@ class Row:
     suspect: tuple[int, int, float | None] | None = None
     border: float | None = None
     accuracy: float | None = None
+    analysis: str = ""
 
 
 def read(context: PanelContext, project: str, analysis: str) -> list[Row]:
@@ -88,6 +90,7 @@ def read_row(category: Category) -> Row:
         contrast=_finite(scores.get("contrast")),
         gap=int(scores["eigengap"]) if "eigengap" in scores else None,
         clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
+        analysis=category.analysis,
         **_suspect(category),
     )
 
