@@ -143,7 +143,8 @@ class Rows:
         if self.keys is not None:
             return np.stack(self.take(positions))
         block, inverse = self._block(positions)
-        return block[inverse]
+        found: NDArray[np.generic] = block[inverse]
+        return found
 
     def _block(self, positions: NDArray[np.integer]) -> tuple[NDArray[np.generic], NDArray[np.integer]]:
         """Return samples that hold those at `positions`, and where each of these is among them."""
