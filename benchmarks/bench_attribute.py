@@ -186,6 +186,7 @@ def in_memory(what):
 
 
 def peaks(counts):
+    """Print and return the peak, in MB, of a process for each size of dataset."""
     found = []
     for count in counts:
         with tempfile.TemporaryDirectory() as folder:
@@ -196,6 +197,7 @@ def peaks(counts):
         course = ", ".join(f"{each:.0f}" for each in held)
         print(f"{count:6d} CIFAR-sized pictures: peak {peak:.0f} MB; by fifths of the run {course} MB")
     print(f"largest over smallest: {max(found) / min(found):.3f}")
+    return found
 
 
 def main():
