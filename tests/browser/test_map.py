@@ -252,6 +252,19 @@ def test_keys_move_zoom_and_clear_the_focused_map(page):
     page.wait(lambda: page.explorer.indices == [])
 
 
+def test_the_legend_leaves_the_tools_free(page):
+    page.choose("embedding--by", "confidence")
+    page.wait(lambda: len(page.texts(".legend-entry")) > 2)
+    boxes = [
+        [(r["x"], r["y"], r["x"] + r["width"], r["y"] + r["height"]) for r in (e.rect for e in page.all(css))]
+        for css in (".legend-entry", ".map .scatter-tools button, #embedding--by")
+    ]
+    card = page.one(".panel-embedding").rect
+    for left, top, right, bottom in boxes[0]:
+        assert card["x"] < left < right < card["x"] + card["width"]
+        assert not any(x < right and left < x1 and y < bottom and top < y1 for x, y, x1, y1 in boxes[1])
+
+
 def ink(page):
     return page.driver.execute_script(
         """const canvas = document.querySelector('.map canvas');

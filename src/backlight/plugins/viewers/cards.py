@@ -232,7 +232,7 @@ def _menu(context: PanelContext, summary: Summary, others: list[tuple[int, str]]
     into = dbc.Select(
         id=item("into"),
         options=[{"value": str(c), "label": text} for c, text in others if c != summary.cluster],
-        placeholder="another cluster",
+        placeholder="another",
         size="sm",
     )
     rows = [
