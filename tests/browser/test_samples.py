@@ -1,7 +1,9 @@
 """Order, search, table, scaling and enlargement of the samples; colours of the points."""
 
+import numpy as np
 import pytest
 from selenium.webdriver.common.keys import Keys
+from test_explorer import MARKED_INDICES
 
 from synthetic_run import MARKED
 
@@ -38,7 +40,11 @@ def test_table_and_search(selected):
     selected.one("#samples--search").send_keys("0061")
     selected.wait(lambda: selected.texts(".sample-table .file") == ["dog/0061.png"])
     assert selected.texts("#samples--count") == ["1 · cluster 2, search “0061”"]
-    selected.one("#samples--search").send_keys(Keys.BACKSPACE * 4, "zzz")
+    selected.one("#samples--search").send_keys(Keys.BACKSPACE * 4, "is:correct")
+    outputs = selected.explorer.project.attributions.predictions(np.array(MARKED_INDICES))
+    right = int((outputs.argmax(1) == 1).sum())
+    selected.wait(lambda: selected.texts("#samples--count") == [f"{right} · cluster 2, search “is:correct”"])
+    selected.one("#samples--search").send_keys(Keys.BACKSPACE * 10, "zzz")
     selected.wait(lambda: selected.all("#samples--grid .empty"))
     assert "nothing" in selected.texts("#samples--count")[0]
     assert selected.errors() == []

@@ -56,6 +56,36 @@ def test_search_finds_numbers_files_labels_tags_and_clusters_by_their_names(plac
     assert arranged(place, indices, "given", "nothing like this").tolist() == []
 
 
+def test_filters_of_columns_hold_together(place, indices):
+    outputs = place.project.attributions.predictions(indices).astype(float)
+    shares = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
+    guess, sure = outputs.argmax(1), shares.max(1)
+    names = np.array([label.name for label in place.project.labels.labels])[guess]
+    place.project.annotations.tag("white corner", indices[:7])
+    tagged = np.arange(len(indices)) < 7
+    limit = float(np.median(sure))
+    for search, expected in (
+        ("is:wrong", guess != 1),
+        ("is:correct", guess == 1),
+        ("is:training", guess < 0),
+        ("prediction:DOG", names == "dog"),
+        (f"confidence<{100 * limit:.7f}%", sure < limit),
+        (f"confidence>{limit:.9f} is:correct", (sure > limit) & (guess == 1)),
+        ('tag:"white corner" prediction:dog', tagged & (names == "dog")),
+        ("label:cat", guess < 0),
+        ("file:dog/006 dog", (indices >= 60) & (indices < 70)),
+    ):
+        got = arranged(place, indices, "given", search).tolist()
+        assert got == indices[expected].tolist(), search
+
+
+@pytest.mark.parametrize(
+    "search", ["is:nice", "nothing:dog", "confidence<", "confidence<x", "label:", ':"', '"""']
+)
+def test_what_is_no_filter_is_searched_for_as_it_is(place, indices, search):
+    assert arranged(place, indices, "given", search).tolist() == []
+
+
 @pytest.mark.parametrize("order", ["given-down", "", "colour", "index-down-down"])
 def test_unknown_orders_are_refused(place, indices, order):
     with pytest.raises(RequestError, match="unknown order"):

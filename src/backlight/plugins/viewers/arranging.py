@@ -13,6 +13,7 @@ from backlight.core.project import Category, Project
 from backlight.core.projects.annotations import tags_of
 from backlight.core.projects.curation import Curation
 from backlight.core.projects.table import Table, read_table
+from backlight.plugins.viewers.searching import found
 
 Indices = NDArray[np.int64]
 DOWN = "-down"
@@ -98,15 +99,13 @@ def _keys(place: Place, facts: Table, order: str) -> Any:
 
 
 def _found(place: Place, indices: Indices, search: str) -> NDArray[np.bool_]:
-    wanted, facts = search.casefold(), read_table(place.project, indices)
-    curation = place.curation
-    texts = zip(
-        map(str, indices.tolist()),
-        place.files(indices),
-        (place.project.labels.label(k).name if k >= 0 else "" for k in facts.label.tolist()),
-        (place.project.labels.label(k).name if k >= 0 else "" for k in facts.predicted.tolist()),
-        map(" ".join, place.tags(indices)),
-        ("" if c is None else curation.name(c) for c in place.clusters(indices)),
-        strict=True,
-    )
-    return np.array([any(wanted in text.casefold() for text in parts) for parts in texts], dtype=bool)
+    labels, curation, facts = place.project.labels, place.curation, read_table(place.project, indices)
+    columns = {
+        "index": list(map(str, indices.tolist())),
+        "file": place.files(indices),
+        "label": [labels.label(k).name if k >= 0 else "" for k in facts.label.tolist()],
+        "prediction": [labels.label(k).name if k >= 0 else "" for k in facts.predicted.tolist()],
+        "tag": list(map(" ".join, place.tags(indices))),
+        "cluster": ["" if c is None else curation.name(c) for c in place.clusters(indices)],
+    }
+    return found(search, columns, facts)

@@ -28,10 +28,11 @@ from backlight.core.pictures.heatmap import COLOUR_MAPS, SCALINGS
 from backlight.core.project import Category, Project
 from backlight.core.projects.sample import Sample, describe
 from backlight.plugins.viewers.arranging import ORDERS, Place, arranged
+from backlight.plugins.viewers.searching import FILTERS
 from backlight.plugins.viewers.summary import analysis_space
 
 PER_PAGE = 24
-SEARCH_LENGTH = 100
+SEARCH_LENGTH = 200
 SCALING_WORDS = [
     {"value": value, "label": word}
     for value, word in zip(
@@ -110,7 +111,7 @@ class Samples(Panel):
                 html.H2("Samples"),
                 html.Span(id=context.id("count"), className="quiet grow"),
                 html.Label("Search", htmlFor=context.id("search"), className="visually-hidden"),
-                search,
+                html.Div(search, title=FILTERS),
                 html.Label("Order", htmlFor=context.id("order"), className="visually-hidden"),
                 order,
                 view,
