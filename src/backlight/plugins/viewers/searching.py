@@ -17,8 +17,6 @@ from backlight.core.projects.table import Table
 Found = NDArray[np.bool_]
 
 FILTERS = "Words, or filters: label:dog is:wrong confidence<70% prediction: cluster: tag: file: index:"
-    "Words anywhere, or filters: label:dog is:wrong confidence<70% prediction: cluster: tag: file: index:"
-)
 """What can be searched for, in one line."""
 
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*")+')
