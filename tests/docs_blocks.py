@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import venvs
 
 BLOCK = re.compile(
@@ -71,6 +72,10 @@ def _run(line: str, here: Path, python: Path, shown: str) -> str:
     command = [str(python), *MODULES[program], *arguments] if program in MODULES else [program, *arguments]
     if shown.endswith(KILLED):
         found = _killed(command, here, shown.removesuffix(KILLED).count("\n") + 1) + KILLED
+    elif python == Path(sys.executable) and program == "backlight":
+        found = forked.run([program, *arguments], here, ends_well=not shown)
+    elif python == Path(sys.executable) and program == "python" and arguments[0].endswith(".py"):
+        found = forked.run(arguments, here, ends_well=not shown)
     else:
         found = venvs.run(command, cwd=here, ends_well=not shown)
     if shown:
