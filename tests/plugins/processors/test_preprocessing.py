@@ -49,7 +49,12 @@ def test_pooling_constant_maps_changes_nothing_but_size(side, grid):
 
 @pytest.mark.parametrize(
     ("by", "norm"),
-    [("sum", lambda r: np.abs(r).sum()), ("max", lambda r: np.abs(r).max()), ("l2", np.linalg.norm)],
+    [
+        ("sum", lambda r: np.abs(r).sum()),
+        ("max", lambda r: np.abs(r).max()),
+        ("l2", np.linalg.norm),
+        ("hellinger", lambda r: np.square(r).sum()),
+    ],
 )
 @given(maps=MAPS)
 def test_normalised_maps_have_norm_one_or_are_zero(by, norm, maps):
@@ -65,6 +70,15 @@ def test_normalised_maps_have_norm_one_or_are_zero(by, norm, maps):
 def test_maps_that_cancel_are_normalised_by_absolute_values():
     relevance = np.array([[[[1.0, -1.0]]]], np.float32)
     np.testing.assert_array_equal(Normalise()(relevance=relevance)["relevance"], [[[[0.5, -0.5]]]])
+
+
+def test_distances_of_roots_of_shares_are_hellingers():
+    one, other = np.array([1.0, 2.0, 0.0, 5.0]), np.array([0.0, 30.0, 40.0, 30.0])
+    a, b = Normalise("hellinger")(relevance=np.stack([one, other])[:, :, None, None])["relevance"].squeeze()
+    overlap = sum(np.sqrt(p / 8 * q / 100) for p, q in zip(one, other, strict=True))  # Bhattacharyya's
+    assert np.square(a - b).sum() == pytest.approx(2 - 2 * overlap)
+    signed = Normalise("hellinger")(relevance=np.array([[[[-1.0, 3.0]]]]))["relevance"]
+    np.testing.assert_allclose(signed, [[[[-0.5, np.sqrt(0.75)]]]], rtol=1e-6)
 
 
 def test_inputs_are_left_as_they_are():

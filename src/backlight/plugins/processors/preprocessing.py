@@ -1,7 +1,9 @@
 """Relevance maps -> feature vectors: channel sum, pooling, normalising, flattening (Lapuschkin et al. 2019).
 
 Channel sum: r_hw = sum_c R_chw. Pooling: the mean over the cells of a grid. Normalisation: r / sum|r|,
-because a signed sum crosses zero; a map without any relevance stays zero.
+because a signed sum crosses zero; a map without any relevance stays zero. Hellinger's transformation
+(Legendre & Gallagher 2001) takes the root of these shares, so that a few large ones do not decide all
+distances.
 """
 
 from __future__ import annotations
@@ -64,17 +66,18 @@ class Normalise(Processor):
     """Divide each map by its total: (N, C, H, W) -> same shape, float32; a map without relevance stays zero.
 
     by: "sum" of absolute values (what remains is the share of relevance), largest absolute value "max",
-        Euclidean length "l2", or "z-score": less its mean, by its standard deviation.
+        Euclidean length "l2", "z-score": less its mean, by its standard deviation; or "hellinger": the root
+        of the share, with its sign.
     """
 
-    by: Literal["sum", "max", "l2", "z-score"] = "sum"
+    by: Literal["sum", "max", "l2", "z-score", "hellinger"] = "sum"
 
     stage: ClassVar[Stage] = "preprocessing"
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __post_init__(self) -> None:
-        if self.by not in ("sum", "max", "l2", "z-score"):
-            raise RequestError(f"normalise: by is {self.by!r}, expected sum, max, l2 or z-score")
+        if self.by not in ("sum", "max", "l2", "z-score", "hellinger"):
+            raise RequestError(f"normalise: by is {self.by!r}, expected sum, max, l2, z-score or hellinger")
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
         """Return the normalised maps."""
@@ -88,9 +91,11 @@ class Normalise(Processor):
             )
         # Dividing by the peak first keeps sums of huge or subnormal maps inside float32.
         unit = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
+        if self.by == "hellinger":
+            unit = np.copysign(np.sqrt(np.abs(unit)), unit)  # of length 1 once divided by the root of the sum
         if self.by == "sum":
             total = np.abs(unit).sum(axis=1, keepdims=True)
-        elif self.by == "l2":
+        elif self.by in ("l2", "hellinger"):
             total = np.sqrt(np.square(unit).sum(axis=1, keepdims=True))
         elif self.by == "z-score":
             unit -= unit.mean(axis=1, keepdims=True)

@@ -113,9 +113,14 @@ def spray_latent(
 ) -> Pipeline:
     """As spray, on the relevance of a layer's channels: artefacts that lie everywhere in a picture.
 
-    Its input is the relevance of a layer, (N, C) or (N, C, H, W); one in the middle of a network sees most.
+    Its input is the relevance of a layer, (N, C) or (N, C, H, W): early ones show what is in a picture, later
+    ones what the decision makes of it. Shares of channels are compared by Hellinger's distance.
     """
-    maps = (Step("concepts", Concepts()), Step("normalise", Normalise()), Step("flatten", Flatten()))
+    maps = (
+        Step("concepts", Concepts()),
+        Step("normalise", Normalise("hellinger")),
+        Step("flatten", Flatten()),
+    )
     front = (*maps, Step("knn", Knn(neighbours)))
     return Pipeline("spray-latent", (*front, *_analysis(eigenvalues, perplexity, picture)))
 
