@@ -78,6 +78,15 @@ def test_an_artefact_changes_copies_where_it_should(name, size):
         assert np.abs(planted.astype(int) - pictures).max() <= 20
 
 
+@pytest.mark.parametrize("name", sorted(ARTEFACTS))
+def test_a_stronger_artefact_changes_more(name):
+    pictures = np.random.default_rng(0).integers(80, 170, (3, 32, 32, 3), dtype=np.uint8)
+    change = [
+        np.abs(ARTEFACTS[name](pictures, strength).astype(int) - pictures).sum() for strength in (0.5, 1, 2)
+    ]
+    assert change[0] <= change[1] < change[2]  # a box is never smaller than two pixels
+
+
 def test_half_of_one_class_is_planted_and_the_other_one_in_testing(folder):
     made = pair(ImageFolder(folder), 1, ARTEFACTS["box"], size=AS_IT_IS, per_class=100, share=0.5, seed=3)
     assert made.names == ("above", "below")
@@ -99,10 +108,10 @@ def seen(**values):
     return Seen(**(dict.fromkeys(Seen.__dataclass_fields__, 0.5) | values))
 
 
-def trial(found=0.9, f1=0.9, control=0.0, inverse=0.5, **more):
-    clean = seen(accuracy=0.9, inverse=0.9, found=control)
-    poisoned = seen(accuracy=0.9, inverse=inverse, found=found, f1=f1, tau=3.0, contrast=2.0)
-    return Trial("spray", "cat", "bird", more.get("artefact", "box"), 0, 100, clean, poisoned)
+def trial(found=0.9, f1=0.9, control=0.0, inverse=0.5, clean=0.9, pipeline="spray", artefact="box"):
+    one = seen(accuracy=0.9, inverse=clean, found=control)
+    other = seen(accuracy=0.9, inverse=inverse, found=found, f1=f1, tau=3.0, contrast=2.0)
+    return Trial(pipeline, "cat", "bird", artefact, 1.0, 0, 100, one, other)
 
 
 def test_the_verdict_counts_only_networks_that_learnt():
@@ -111,13 +120,45 @@ def test_the_verdict_counts_only_networks_that_learnt():
     assert summary.found == 0.9 and summary.would_find
     assert not verdict([trial(control=0.5)]).would_find
     assert not verdict([trial(found=0.3)]).would_find
-    assert "nothing to find" in sentence(verdict([trial(inverse=0.9)]))
+    assert "nothing to find" in sentence([trial(inverse=0.9)])
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "artefact", "found", "advice"),
+    [
+        ("spray", "colour", 0.1, "spray-latent@10"),
+        ("spray-histogram", "frequency", 0.1, "spray-latent@10"),
+        ("spray-latent@6", "box", 0.1, "try --pipeline spray."),
+        ("spray-latent@6", "colour", 0.1, None),
+        ("spray", "box", 0.1, None),
+        ("spray", "colour", 0.9, None),
+    ],
+)
+def test_a_pipeline_that_misses_names_the_one_made_for_it(pipeline, artefact, found, advice):
+    told = sentence([trial(found=found, pipeline=pipeline, artefact=artefact)])
+    assert told.startswith(f"{artefact}: {pipeline} would have")
+    assert (advice in told) if advice else ("try" not in told)
+
+
+def test_a_clean_network_that_goes_by_the_artefact_is_named():
+    assert "1 of 2 clean networks go by it" in sentence([trial(), trial(clean=0.8)])
+    assert "clean networks go by it" not in sentence([trial(), trial()])
+
+
+def test_the_advised_layer_is_one_of_the_second_half():
+    from torch import nn
+
+    from backlight.app.selftest.network import LATE_LAYER, small_network
+
+    layers = [n for n, m in small_network().named_modules() if isinstance(m, nn.ReLU)]
+    assert LATE_LAYER in layers[len(layers) // 2 :]
 
 
 def test_the_table_and_the_plots_hold_every_trial():
     trials = [trial(), trial(artefact="<b>")]
     rows = list(csv.DictReader(table(trials).splitlines()))
     assert [row["network"] for row in rows] == ["clean", "poisoned"] * 2
+    assert float(rows[1]["strength"]) == 1.0
     assert float(rows[1]["tau"]) == 3.0 and float(rows[1]["drop"]) == pytest.approx(0.4)
     svg = ET.fromstring(scatter(trials, "tau", "tau"))
     assert len(svg.findall(".//{*}circle/{*}title")) == 2
@@ -138,7 +179,7 @@ def test_the_command_tells_whether_the_pipeline_would_have_found_a_box(folder, t
     ]
     command = [sys.executable, "-m", "backlight", "selftest", str(folder), *options]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "pipeline" in output or "nothing to find" in output
+    assert "box: spray would have" in output or "nothing to find" in output
     rows = list(csv.DictReader((tmp_path / "out" / "selftest.csv").read_text().splitlines()))
     assert [row["network"] for row in rows] == ["clean", "poisoned"]
     written = {"selftest.csv", "accuracy.svg", "suspicion.svg", "tau.svg"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     default=("box",),
     show_default=True,
     help="What is planted; repeatable.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Factor on side, opacity, shift or amplitude of what is planted.",
 )
 @click.option(
     "--class", "classes", multiple=True, metavar="NAME", help="Victim class; repeatable; default: all."
@@ -77,6 +85,7 @@ if TYPE_CHECKING:
 def command(
     data: str,
     artefacts: tuple[str, ...],
+    strength: float,
     classes: tuple[str, ...],
     trials: int,
     share: float,
@@ -121,6 +130,7 @@ def command(
                 number,
                 candidates,
                 scale,
+                strength=strength,
                 per_class=per_class,
                 share=share,
                 maps=maps,
@@ -177,6 +187,7 @@ def _trials(
     candidates: Sequence[Candidate],
     scale: Preprocessing,
     *,
+    strength: float,
     per_class: int,
     share: float,
     maps: int,
@@ -186,11 +197,12 @@ def _trials(
     from backlight.app.selftest.pictures import pair
     from backlight.app.selftest.trial import run
 
-    planted = pair(
-        source, victim, ARTEFACTS[artefact], size=scale, per_class=per_class, share=share, seed=seed
-    )
+    plant = functools.partial(ARTEFACTS[artefact], strength=strength)
+    planted = pair(source, victim, plant, size=scale, per_class=per_class, share=share, seed=seed)
     networks = models(planted, scale, seed)
-    return run(planted, networks, candidates, scale, artefact=artefact, maps=maps, seed=seed)
+    return run(
+        planted, networks, candidates, scale, artefact=artefact, strength=strength, maps=maps, seed=seed
+    )
 
 
 def _write(out: Path, done: list[Trial]) -> list[Path]:
@@ -219,11 +231,11 @@ def _by_pipeline(done: list[Trial]) -> dict[str, list[Trial]]:
 
 
 def _print(done: list[Trial], paths: list[Path]) -> None:
-    """Print one line per network, and the verdict on each pipeline."""
+    """Print one line per network, and the verdict on each pipeline and artefact."""
     from rich.console import Console
     from rich.table import Table
 
-    from backlight.app.selftest.outcome import MEASURES, sentence, verdict
+    from backlight.app.selftest.outcome import MEASURES, sentence
 
     console = Console(soft_wrap=True)
     if not console.is_terminal:
@@ -237,5 +249,6 @@ def _print(done: list[Trial], paths: list[Path]) -> None:
                 figures = [f"{getattr(seen, measure):.2f}" for measure in MEASURES]
                 table.add_row(trial.victim, trial.artefact, str(trial.seed), network, *figures)
         console.print(table, soft_wrap=False)
-        click.echo(sentence(verdict(trials)))
+        for artefact in dict.fromkeys(trial.artefact for trial in trials):
+            click.echo(sentence([trial for trial in trials if trial.artefact == artefact]))
     click.echo(f"Results: {', '.join(map(str, paths))}")

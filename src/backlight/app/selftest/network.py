@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from backlight.core.sources.preprocessing import Preprocessing
 
+LATE_LAYER = "10"
+"""Layer of the small network after the third of its four convolutions."""
+
 _BATCH = 64
 _ROWS = 256
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from backlight.app.selftest.artefacts import SPREAD
+from backlight.app.selftest.network import LATE_LAYER
 from backlight.app.selftest.trial import LEARNT, Seen, Trial
 
 MEASURES = (
@@ -25,6 +27,8 @@ MEASURES = (
     "knn",
 )
 
+_SETTING = ("pipeline", "victim", "other", "artefact", "strength", "seed", "maps")
+
 _SIZE, _MARGIN, _COLOURS = 360, 52, ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
 
 
@@ -32,7 +36,7 @@ class Verdict(NamedTuple):
     """Means over the trials whose network learnt the artefact, and the largest `found` of all controls.
 
     ranked, by_tau, by_contrast: share of the poisoned networks that learnt whose suspicion, tau or contrast
-    is above that of every clean network.
+    is above that of every clean network. natural: clean networks that go by the artefact themselves.
     """
 
     learnt: int
@@ -44,6 +48,7 @@ class Verdict(NamedTuple):
     ranked: float
     by_tau: float
     by_contrast: float
+    natural: int
 
     @property
     def would_find(self) -> bool:
@@ -72,46 +77,57 @@ def verdict(trials: Sequence[Trial]) -> Verdict:
         ranked=above("suspicion"),
         by_tau=above("tau"),
         by_contrast=above("contrast"),
+        natural=sum(t.natural for t in trials),
     )
 
 
-def sentence(summary: Verdict) -> str:
-    """Say in words whether the pipeline would have found the artefact."""
+def sentence(trials: Sequence[Trial]) -> str:
+    """Say in words whether a pipeline would have found an artefact, given its trials; if not, what might."""
+    summary, first = verdict(trials), trials[0]
     if not summary.learnt:
         return (
-            f"No network learnt the artefact (none lost more than {LEARNT:.2f} accuracy by inverse "
-            "poisoning): there was nothing to find. Try more epochs or a stronger artefact."
+            f"{first.artefact}: no network learnt it (none lost more than {LEARNT:.2f} accuracy by inverse "
+            "poisoning), there was nothing to find. Try more epochs or a higher --strength."
         )
-    word = "would have found" if summary.would_find else "would have missed part of"
+    word = "would have found it" if summary.would_find else "would have missed part of it"
     return (
-        f"This pipeline {word} the artefact: {summary.learnt} of {summary.trials} networks learnt it, mean "
-        f"found {summary.found:.2f}, F1 {summary.f1:.2f}; "
-        f"found on controls at most {summary.control_found:.2f}. Above every clean network rank "
-        f"{summary.ranked:.0%} of them by suspicion, {summary.by_tau:.0%} by tau, "
-        f"{summary.by_contrast:.0%} by contrast."
+        f"{first.artefact}: {first.pipeline} {word}. {summary.learnt} of {summary.trials} networks learnt "
+        f"it, mean found {summary.found:.2f}, F1 {summary.f1:.2f}; found on controls at most "
+        f"{summary.control_found:.2f}. Above every clean network rank {summary.ranked:.0%} of them by "
+        f"suspicion, {summary.by_tau:.0%} by tau, {summary.by_contrast:.0%} by contrast."
+        f"{_advice(summary, first)}"
     )
+
+
+def _advice(summary: Verdict, trial: Trial) -> str:
+    """Return what to try, or to mind; "" where there is nothing to say."""
+    said = ""
+    if summary.natural:
+        said += (
+            f" {summary.natural} of {summary.trials} clean networks go by it too (it costs them more than "
+            f"{LEARNT:.2f} accuracy), and what is found in their maps is there."
+        )
+    latent = "@" in trial.pipeline
+    if not summary.would_find and trial.artefact in SPREAD and not latent:
+        said += (
+            " It lies everywhere in a picture, so nowhere in a heatmap: try --pipeline spray-latent@LAYER, a "
+            f"layer of the network's second half (spray-latent@{LATE_LAYER} of the built-in network)."
+        )
+    elif not summary.would_find and trial.artefact not in SPREAD and latent:
+        said += " It lies in one place, which heatmaps show and channels do not: try --pipeline spray."
+    return said
 
 
 def table(trials: Sequence[Trial]) -> str:
     """Return CSV with one row per trial and network."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["pipeline", "victim", "other", "artefact", "seed", "maps", "network", *MEASURES, "drop", "learnt"]
-    )
+    writer.writerow([*_SETTING, "network", *MEASURES, "drop", "learnt"])
     for trial in trials:
         for network, seen in (("clean", trial.clean), ("poisoned", trial.poisoned)):
             figures = [f"{getattr(seen, name):.4f}" for name in MEASURES]
-            setting = [
-                trial.pipeline,
-                trial.victim,
-                trial.other,
-                trial.artefact,
-                trial.seed,
-                trial.maps,
-                network,
-            ]
-            writer.writerow([*setting, *figures, f"{trial.drop:.4f}", trial.learnt])
+            setting = [getattr(trial, name) for name in _SETTING]
+            writer.writerow([*setting, network, *figures, f"{trial.drop:.4f}", trial.learnt])
     return text.getvalue()
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.app.selftest.artefacts import Plant
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.sources.data import Source
 from backlight.core.sources.preprocessing import Preprocessing
 
 Array = NDArray[np.uint8]
+Plant = Callable[[Array], Array]
 
 _FEWEST = 20
 

@@ -81,6 +81,7 @@ class Trial:
     victim: str
     other: str
     artefact: str
+    strength: float
     seed: int
     maps: int
     clean: Seen
@@ -95,6 +96,11 @@ class Trial:
     def learnt(self) -> bool:
         """Say whether the network uses the artefact; otherwise there is nothing to find."""
         return self.drop > LEARNT
+
+    @property
+    def natural(self) -> bool:
+        """Say whether even the clean network goes by what was planted; its maps are no control then."""
+        return self.clean.accuracy - self.clean.inverse > LEARNT
 
 
 def networks(
@@ -115,6 +121,7 @@ def run(
     scale: Preprocessing,
     *,
     artefact: str,
+    strength: float,
     maps: int,
     seed: int,
 ) -> list[Trial]:
@@ -133,7 +140,7 @@ def run(
             results = candidate.judged()(found[candidate.layer or ""], seed=seed)
             seen[candidate.name].append(Seen(**scores, **judge(results, planted)))
     return [
-        Trial(name, pair.names[1], pair.names[0], artefact, seed, len(rows), clean, poisoned)
+        Trial(name, pair.names[1], pair.names[0], artefact, strength, seed, len(rows), clean, poisoned)
         for name, (clean, poisoned) in seen.items()
     ]
 
