@@ -1,6 +1,7 @@
 """A hundred and more requests that make no sense: never a 500, never a traceback, no file touched."""
 
 import io
+import itertools
 import json
 
 import pytest
@@ -100,6 +101,49 @@ def test_every_callback_survives_values_that_do_not_fit(client, untouched):
                 "changedPropIds": [f"{i['id']}.{i['property']}" for i in dependency["inputs"][:1]],
             }
             fine(client.post(UPDATE, json=body))
+
+
+MISFITS = [
+    None,
+    "x",
+    "undo",
+    -1,
+    1e308,
+    [],
+    {},
+    "../x\ny",
+    {"name": "tsne", "x": -5, "y": 10**30},
+    "tag:\ud800",
+]
+
+
+def test_every_callback_survives_components_that_are_not_there(client, untouched):
+    """As if a page of before sent what it still shows: buttons of clusters, tags and changes long gone."""
+    dependencies = [d for d in client.get("/_dash-dependencies").get_json() if not d["clientside_function"]]
+    several = [d for d in dependencies if any(i["id"].startswith("{") for i in d["inputs"])]
+    assert len(several) > 5
+    for dependency, misfit in itertools.product(several, MISFITS):
+
+        def sent(place, value=misfit):
+            if not place["id"].startswith("{"):
+                return {**place, "value": value}
+            number = {"type": json.loads(place["id"])["type"], "index": value}
+            return [{"id": number, "property": place["property"], "value": 1}]
+
+        chosen = next(i for i in dependency["inputs"] if i["id"].startswith("{"))
+        pressed = json.dumps(
+            {"index": misfit, "type": json.loads(chosen["id"])["type"]}, separators=(",", ":")
+        )
+        names = [part.rsplit(".", 1) for part in dependency["output"].strip(".").split("...")]
+        outputs = [{"id": name, "property": prop.split("@")[0]} for name, prop in names]
+        body = {
+            "output": dependency["output"],
+            "outputs": outputs if dependency["output"].startswith("..") else outputs[0],
+            "inputs": [sent(i) for i in dependency["inputs"]],
+            "state": [sent(i) for i in dependency["state"]],
+            "changedPropIds": [f"{pressed}.{chosen['property']}"],
+        }
+        fine(client.post(UPDATE, json=body))
 
 
 json_values = st.recursive(
