@@ -98,12 +98,8 @@ def analyze(
             for label, indices in groups
         ]
         cost = _cost(opened, space, [len(task.indices) for task in tasks])
-        target, labels, document, file = (
-            _target(opened, method),
-            opened.labels,
-            opened.document,
-            opened.path,
-        )
+        target, labels = _target(opened, method), opened.labels
+        document, file = opened.document, opened.path
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     if space is not None:
         attributes["space"] = space

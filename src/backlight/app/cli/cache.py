@@ -29,7 +29,7 @@ def info(run: Path) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--keep", type=click.FloatRange(min=0), metavar="MIB", help="Keep the latest used so many MiB.")
 def clear(run: Path, keep: float | None) -> None:
-    """Remove the cached results of RUN; the next analysis computes them again."""
+    """Remove the cached results of RUN, to be computed again."""
     cache = _cache(run)
     removed = cache.clear() if keep is None else cache.trim(int(keep * 2**20))
     click.echo(f"{removed} results removed from {cache.root}")
