@@ -2,8 +2,9 @@
 
 During the explained forward pass a TorchFunctionMode sees every call. One that a composite covers is computed
 as the model would, then becomes a node of autograd's graph whose backward is the rule; the rest keeps its own
-gradient. The user's model is never written to: there is nothing to restore but its train flags. What this takes
-lies in `core/interception/`: the functions known, the nodes, the merging of batch norm.
+gradient. The user's model is never written to: there is nothing to restore but its train flags.
+
+What it takes lies in `core/interception/`: the functions known, the nodes, the merging of batch norm, …
 """
 
 from __future__ import annotations
