@@ -30,21 +30,26 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "browser")]
 
 MAP = "document.querySelector('.map .scatter')?.backlightMap"
-# Polled in the page, where it costs nothing. Arguments: a condition on `map`, whether it is told by the map,
-# the callback of the driver, which gets the moment it held: the map's last painting, or now.
-POLL = f"""const [condition, drawn, done] = arguments;
+# Polled in the page, where it costs nothing. Arguments: a condition on `map`, and the callback of the driver,
+# which gets the moment it was seen to hold.
+POLL = f"""const [condition, done] = arguments;
 const holds = new Function('map', `return ${{condition}}`);
 const look = () => {{
   const map = {MAP};
-  if (map && map.painted && !map.pending && holds(map)) done(drawn ? map.paintedAt : performance.now());
+  if (map && map.painted && !map.pending && holds(map)) done(performance.now());
   else setTimeout(look, 4);
 }};
 look();"""
-# What a person does counts from the event in the page: how long the driver takes to do it does not.
-ARM = """window.acted = null;
-const heard = () => { window.acted = window.acted ?? performance.now(); };
+# What a person does counts from the event in the page: how long the driver takes to do it does not. A map
+# counts as drawn from the first painting at which the condition, arguments[0], holds.
+ARM = f"""window.acted = window.drawn = null;
+const holds = new Function('map', `return ${{arguments[0]}}`);
+const heard = () => {{ window.acted = window.acted ?? performance.now(); }};
 for (const kind of ['change', 'click', 'pointerup'])
-  document.addEventListener(kind, heard, { capture: true, once: true });
+  document.addEventListener(kind, heard, {{ capture: true, once: true }});
+document.addEventListener('backlight:painted', () => {{
+  if (window.drawn === null && holds({MAP})) window.drawn = performance.now();
+}});
 performance.clearResourceTimings();"""
 LOADED = """(() => { const images = [...document.querySelectorAll('.thumbnail img')];
   return images.length > 0 && images.every((x) => x.complete); })()"""
@@ -149,9 +154,6 @@ def browser():
 SENT = "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
 
 
-SENT = "return performance.getEntriesByType('resource').reduce((sum, e) => sum + e.transferSize, 0)"
-
-
 class Clock:
     """Rows of (step, seconds, bytes) of one page, in the page's own clock."""
 
@@ -159,15 +161,17 @@ class Clock:
         self.driver, self.rows = driver, []
 
     def until(self, done):
-        """Wait until a condition on `map` and the page holds; return when it was painted, in ms."""
-        return self.driver.execute_async_script(POLL, done, done != LOADED)
+        """Wait until a condition on `map` and the page holds; return when it was seen to, in ms."""
+        return self.driver.execute_async_script(POLL, done)
 
     def step(self, name, act, *done):
         """Time an act until what it leads to, or to several things one after the other."""
-        self.driver.execute_script(ARM)
+        self.driver.execute_script(ARM, done[0])
         act()
         for condition in done:
             end = self.until(condition)
+            if condition != LOADED:
+                end = self.driver.execute_script("return window.drawn")
             start = self.driver.execute_script("return window.acted ?? 0")  # 0: the page itself was opened
             word = f"{name} until {'pictures' if condition == LOADED else 'drawn'}"
             self.rows.append((word, (end - start) / 1000, self.driver.execute_script(SENT)))
@@ -182,7 +186,10 @@ def measure(folder, classes, per_class):
     try:
         driver.get("about:blank")
         clock, page = Clock(driver), Page.__new__(Page)
+        first = {"source": f"(function () {{ {ARM} }})('true')"}
+        armed = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", first)
         clock.step("fresh browser", lambda: page.__init__(driver, server), "true")
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", armed)
         page.wait(lambda: page.all(".cluster"))
         time.sleep(1)  # what else the page loads is no part of the next step
         if classes > 1:

@@ -1,5 +1,7 @@
 """Putting the application together: projects, what the toolbar may choose from, the command."""
 
+import base64
+import json
 import os
 import re
 import signal
@@ -9,16 +11,20 @@ import sys
 import urllib.request
 
 import h5py
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backlight.app.cli.explore import command
 from backlight.app.explorer.catalogue import catalogue
 from backlight.app.explorer.guard import Guard
+from backlight.app.explorer.layout import Card, document
 from backlight.app.web import make_app
 from backlight.core.errors import FormatError, RequestError
-from backlight.core.panel import PanelContext, selected, selection
+from backlight.core.panel import PanelContext, from_typed, selected, selection, typed_array, typed_indices
 from backlight.core.project import ANALYSIS_FILE, PROJECT_FILE, open_project
 from backlight.core.registry import Registry
 from synthetic_run import write_run
@@ -110,6 +116,36 @@ def test_selections_are_compact_and_read_back():
     assert selected(selection((), [], "")).tolist() == selected(None).tolist() == []
     with pytest.raises(RequestError, match="array type"):
         selected({"indices": {"dtype": "O", "bdata": ""}})
+
+
+def test_names_on_the_page_stay_data_and_a_script_runs_once():
+    entries = [{"name": "</script><b>", "model": "{%renderer%}", "dataset": "50 %", "analyses": []}]
+    cards = [
+        Card("a", "A", "side", None, scripts=["one();"]),
+        Card("b", "B", "side", None, scripts=["one();"]),
+    ]
+    found = document("<html>{%scripts%}{%renderer%}", cards, entries)
+    assert found.count("<script>one();</script>") == found.count("{%renderer%}") == 1
+    text = found.partition('id="app--opened">')[2].partition("</script>")[0]
+    assert json.loads(text)["catalogue"] == entries
+
+
+@given(st.sets(st.integers(0, 5000), max_size=400), st.integers(0, 10**9))
+def test_ascending_selections_are_bits_where_that_is_shorter(numbers, first):
+    indices = np.array(sorted(numbers), dtype=np.int64) + first
+    sent = typed_indices(indices)
+    np.testing.assert_array_equal(from_typed(sent), indices)
+    assert len(sent["bdata"]) <= max(len(typed_array(indices)["bdata"]), 24)
+
+
+def test_a_whole_class_takes_a_bit_each_and_the_reach_is_limited():
+    sent = typed_indices(np.arange(3, 1_000_003))
+    assert len(sent["bdata"]) < 170_000
+    shuffled = np.array([5, 3, 4])
+    assert from_typed(typed_indices(shuffled)).tolist() == shuffled.tolist()
+    far = {"dtype": "bits", "first": 0, "bdata": base64.b64encode(bytes(3 << 20)).decode()}
+    with pytest.raises(RequestError, match="more than 16,777,216 samples"):
+        from_typed(far)
 
 
 def test_command_refuses_what_cannot_be_explored(run, tmp_path):

@@ -40,7 +40,9 @@ class Page:
         self.all(css)[number].click()
 
     def choose(self, control, text):
-        Select(self.one(f"#{control}")).select_by_visible_text(text)
+        select = Select(self.one(f"#{control}"))
+        self.wait(lambda: text in [option.text for option in select.options], f"{control} has no {text}")
+        select.select_by_visible_text(text)
 
     def choose_picture(self, key, text):
         """Choose colour map, scaling or sampling in the menu behind the colour bar."""

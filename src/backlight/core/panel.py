@@ -69,6 +69,9 @@ COLOUR_CHOICES: dict[str, tuple[str, ...] | None] = {
 mode, cmap, scaling, sampling: of pictures.
 by: what points are coloured by, "cluster", "label" … or "tag:NAME"; any text, since projects bring their own.
 """
+MOST_BITS = 1 << 24
+"""Indices are told as bits where they reach over at most so many samples."""
+
 INTEGERS = ("i1", "u1", "i2", "u2", "i4", "u4")
 
 
@@ -86,6 +89,9 @@ class Callbacks(Protocol):
 
     def clientside(self, source: str, *dependencies: Any, **options: Any) -> None:
         """Register a callback that runs in the browser; `source` is a JavaScript function expression."""
+
+    def script(self, source: str) -> None:
+        """Run JavaScript once as the page opens, before any callback; the same source runs once."""
 
     def data(self, name: str, function: Callable[..., Any]) -> None:
         """Serve what `function` returns, as JSON, to the panel's own scripts.
@@ -150,11 +156,11 @@ def selection(scope: Sequence[str], indices: ArrayLike, label: str) -> dict[str,
     """Return the value of the store `selection`.
 
     scope: (project, analysis, category) the samples were selected in; a selection of another scope is void.
-    indices: dataset indices, kept as a typed array, which the page hands around much faster than a list.
+    indices: dataset indices, kept as `typed_indices`, which the page hands around much faster than a list.
     label: what was selected, for people, such as "cluster 3".
     """
     chosen = np.asarray(indices, dtype=np.int64)
-    return {"scope": list(scope), "indices": typed_array(chosen), "label": label}
+    return {"scope": list(scope), "indices": typed_indices(chosen), "label": label}
 
 
 def selected(selection: dict[str, Any] | None) -> NDArray[np.int64]:
@@ -222,8 +228,32 @@ def typed_array(array: NDArray[Any]) -> dict[str, Any]:
     return {"dtype": code, "bdata": base64.b64encode(little.tobytes()).decode("ascii")}
 
 
-def from_typed(sent: dict[str, str]) -> NDArray[Any]:
-    """Return the array behind what `typed_array` made, here or in the browser (`backlight.pack`)."""
+def typed_indices(indices: NDArray[Any]) -> dict[str, Any]:
+    """Return dataset indices as `typed_array` does or, where they ascend and it is shorter, as bits.
+
+    indices: (n,) whole numbers >= 0. Bits are {"dtype": "bits", "first", "bdata"}: one for each number from
+    `first` on, lowest first, set where the number is held. A whole class of a million takes 170 kB of text.
+    """
+    sent = typed_array(indices)
+    if not len(indices) or (np.diff(indices) <= 0).any():
+        return sent
+    reach = int(indices[-1]) - int(indices[0]) + 1
+    if reach > min(8 * len(indices) * np.dtype(sent["dtype"]).itemsize, MOST_BITS):
+        return sent
+    held = np.zeros(reach, dtype=np.uint8)
+    held[indices - indices[0]] = 1
+    text = base64.b64encode(np.packbits(held, bitorder="little").tobytes()).decode("ascii")
+    return {"dtype": "bits", "first": int(indices[0]), "bdata": text}
+
+
+def from_typed(sent: dict[str, Any]) -> NDArray[Any]:
+    """Return the array behind what `typed_array` or `typed_indices` made, here or in the browser."""
+    if sent["dtype"] == "bits":
+        data = base64.b64decode(sent["bdata"])
+        if 8 * len(data) > MOST_BITS + 7:
+            raise RequestError(f"a selection reaches over more than {MOST_BITS:,} samples")
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
+        return np.flatnonzero(bits) + int(sent["first"])
     if sent["dtype"] not in (*INTEGERS, "f4", "f8"):
         raise RequestError(unknown("array type", sent["dtype"], INTEGERS))
     return np.frombuffer(base64.b64decode(sent["bdata"]), "<" + sent["dtype"])

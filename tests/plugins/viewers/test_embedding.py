@@ -8,7 +8,7 @@ from dash import no_update
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
-from backlight.core.panel import typed_array
+from backlight.core.panel import from_typed, typed_array
 from backlight.plugins.viewers.embedding import read_groups, read_points
 
 SCOPE = ("pets", "spray", "00000001")
@@ -37,7 +37,7 @@ def test_points_are_the_chosen_components_of_the_right_samples(context, dog):
     # Columns lie in the file by descending eigenvalue; component 1 is the smallest, so the last column.
     np.testing.assert_array_equal(decode(sent["x"]), stored[:, 7])
     np.testing.assert_array_equal(decode(sent["y"]), stored[:, 4])
-    np.testing.assert_array_equal(decode(sent["index"]), dog.index)
+    np.testing.assert_array_equal(from_typed(sent["index"]), dog.index)
     assert sent["axes"] == ["component 1  (λ = 0)", "component 4  (λ = 0.31)"]
 
 

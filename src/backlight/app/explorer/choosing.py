@@ -10,7 +10,7 @@ from dash import Dash, Input, Output, State, html
 from flask import Response, jsonify, request
 
 from backlight.core.errors import BacklightError, RequestError, unknown
-from backlight.core.panel import typed_array
+from backlight.core.panel import typed_indices
 from backlight.core.project import Project
 
 MODES = (
@@ -65,6 +65,6 @@ def combine(app: Dash, projects: Mapping[str, Project]) -> None:
             if asked["project"] not in projects:
                 raise RequestError(unknown("project", asked["project"], projects))
             found = projects[asked["project"]].analysis(asked["analysis"]).category(asked["category"])
-            return jsonify(typed_array(found.index))
+            return jsonify(typed_indices(found.index))
         except BacklightError as error:
             return Response(str(error), mimetype="text/plain"), 404

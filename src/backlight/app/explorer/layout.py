@@ -154,15 +154,18 @@ def _tabs(cards: Sequence[Card]) -> html.Div:
 def _slot(slot: str, cards: Sequence[Card]) -> html.Div:
     if slot == TABBED and cards:
         strip = html.Div([_tabs(cards), bar()], className="lower-strip")
-        return html.Div([strip, *map(_section, cards)], className=f"slot slot-{slot} tabbed")
+        # Hidden from the start, so that nothing moves when the browser brings one to the front.
+        sections = [_section(card, hidden=card is not cards[0]) for card in cards]
+        return html.Div([strip, *sections], className=f"slot slot-{slot} tabbed")
     return html.Div([_section(card) for card in cards], className=f"slot slot-{slot}")
 
 
-def _section(card: Card) -> html.Section:
+def _section(card: Card, hidden: bool = False) -> html.Section:
     places = [html.Div(id=place, className="panel-place") for place in card.problems]
     return html.Section(
         [*places, html.Div(card.body, className="panel-body")],
         id=f"app--{card.name}-panel",
         className=f"panel panel-{card.name}",
+        hidden=hidden,
         **{"aria-label": card.title},
     )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, final
 
 import numpy as np
-from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
+from dash import Input, Output, html
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selection
+from backlight.core.panel import Callbacks, Panel, PanelContext, typed_indices
 from backlight.core.project import Category
 from backlight.core.projects.curation import Curation
 from backlight.plugins.viewers.palette import NOISE, cluster_colour
 
-MARK_CHOSEN = """(selection, names, ids) => ids.map(({index}) =>
-  selection && names && selection.label === names[index] ? "cluster chosen" : "cluster")"""
-
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 AS_FOUND = Curation()
 
 
@@ -33,63 +32,55 @@ class Clusters(Panel):
             [html.H2("Clusters"), html.Span(id=context.id("count"), className="quiet")],
             className="panel-head",
         )
-        names = dcc.Store(id=context.id("names"))
-        return html.Div([names, head, html.Div(id=context.id("list"), className="cluster-list")])
+        return html.Div([head, html.Div(id=context.id("list"), className="cluster-list")])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
-        """List the clusters; select on click; mark the one that is selected."""
-        place = [context.store(store) for store in ("project", "analysis", "category", "clustering")]
-
-        @callback(
-            Output(context.id("count"), "children"),
-            Output(context.id("list"), "children"),
-            Output(context.id("names"), "data"),
-            *[Input(store, "data") for store in place],
-        )
-        def show(project: str, analysis: str, category: str, clustering: str | None) -> Any:
-            if not category or clustering is None:
-                return "", html.P("This class has no clusterings.", className="empty"), {}
-            found = context.category(project, analysis, category)
-            if clustering not in found.clusterings:
-                return (
-                    no_update,
-                    no_update,
-                    no_update,
-                )  # the toolbar is about to replace it by one this class has
-            curation = context.projects[project].curation(found, clustering)
-            rows = sizes(found, clustering, curation)
-            marked = suspicious(found, clustering)
-            marked = None if marked is None else curation.into.get(marked, marked)
-            total = max(1, len(found.index))
-            buttons = [
-                _button(context, cluster, n / total, n, curation.name(cluster), cluster == marked)
-                for cluster, n in rows
-            ]
-            return _count(rows, curation), buttons, {c: curation.name(c) for c, _ in rows}
-
-        @callback(
-            Output(context.store("selection"), "data"),
-            Input(context.item("cluster", ALL), "n_clicks"),
-            *[State(store, "data") for store in place],
-        )
-        def select(
-            clicks: list[int | None], project: str, analysis: str, category: str, clustering: str
-        ) -> Any:
-            if not any(clicks) or not ctx.triggered_id:
-                return no_update
-            cluster = int(ctx.triggered_id["index"])
-            found = context.category(project, analysis, category)
-            curation = context.projects[project].curation(found, clustering)
-            members = found.index[curation.ids(found.clusters(clustering)) == cluster]
-            return selection((project, analysis, category), members, curation.name(cluster))
-
+        """List the clusters and select the samples of one in the browser (clusters.js)."""
+        callback.script(SCRIPT)
+        callback.data("list", lambda *place: _list(context, *place))
+        callback.data("members", lambda *place: _members(context, *place))
         callback.clientside(
-            MARK_CHOSEN,
-            Output(context.item("cluster", ALL), "className"),
+            "(...args) => backlight.clusters.show(...args)",
+            Output(context.id("count"), "children"),
+            *[Input(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
             Input(context.store("selection"), "data"),
-            Input(context.id("names"), "data"),
-            State(context.item("cluster", ALL), "id"),
         )
+
+
+def _list(
+    context: PanelContext, project: str, analysis: str, category: str, clustering: str
+) -> dict[str, Any] | None:
+    """Return the clusters to show, or None for a clustering that the toolbar is about to replace."""
+    found = context.category(project, analysis, category)
+    if clustering not in found.clusterings:
+        return None
+    curation = context.projects[project].curation(found, clustering)
+    listed = sizes(found, clustering, curation)
+    marked = suspicious(found, clustering)
+    marked = None if marked is None else curation.into.get(marked, marked)
+    total = max(1, len(found.index))
+    rows = [
+        {
+            "cluster": cluster,
+            "name": curation.name(cluster),
+            "size": size,
+            "share": size / total,
+            "percent": percent(size / total),
+            "colour": cluster_colour(cluster),
+            "marked": cluster == marked,
+        }
+        for cluster, size in listed
+    ]
+    return {"count": _count(listed, curation), "rows": rows}
+
+
+def _members(
+    context: PanelContext, project: str, analysis: str, category: str, clustering: str, cluster: int
+) -> dict[str, Any]:
+    """Return the dataset indices of a cluster's samples as people merged them."""
+    found = context.category(project, analysis, category)
+    curation = context.projects[project].curation(found, clustering)
+    return typed_indices(found.index[curation.ids(found.clusters(clustering)) == int(cluster)])
 
 
 def sizes(category: Category, clustering: str, curation: Curation = AS_FOUND) -> list[tuple[int, int]]:
@@ -116,25 +107,6 @@ def _count(rows: list[tuple[int, int]], curation: Curation) -> str:
     """Say how many clusters there are, and how many of them are not shown."""
     found = f"{sum(cluster != NOISE for cluster, _ in rows)} found"
     return f"{found}, {len(curation.hidden)} hidden" if curation.hidden else found
-
-
-def _button(
-    context: PanelContext, cluster: int, share: float, size: int, name: str, marked: bool
-) -> html.Button:
-    colour = cluster_colour(cluster)
-    return html.Button(
-        [
-            html.Span(className="swatch", style={"backgroundColor": colour}),
-            html.Span(name[0].upper() + name[1:], className="cluster-name", title=name),
-            html.Span("suspicious", className="badge-quiet") if marked else None,
-            html.Span(f"{size:,}", className="number"),
-            html.Span(percent(share), className="number quiet"),
-            html.Span(className="share", style={"width": f"{share:.1%}", "backgroundColor": colour}),
-        ],
-        id=context.item("cluster", cluster),
-        className="cluster",
-        title=f"Select the {size:,} samples of {name}",
-    )
 
 
 @hookimpl

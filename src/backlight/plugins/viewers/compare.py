@@ -55,6 +55,7 @@ class Compare(Panel):
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Offer what there is; show overlap and map while the panel is in front; keep selections linked."""
+        callback.script(SCRIPT)
         self._offer(callback, context)
         self._show(callback, context)
         self._link(callback, context)
@@ -106,7 +107,8 @@ class Compare(Panel):
             f"""(points, groups, selection) => {{
                 const here = points && selection && selection.scope[0] === points.home;
                 const linked = here ? {{...selection, scope: points.scope, label: "linked"}} : null;
-                return {SCRIPT}.draw("{context.name}", "drawn in the comparison", points, groups, linked);
+                const word = "drawn in the comparison";
+                return backlight.embedding.draw("{context.name}", word, points, groups, linked);
             }}""",
             Output(context.id("map"), "aria-label"),
             Input(context.id("points"), "data"),
@@ -116,12 +118,12 @@ class Compare(Panel):
 
     def _link(self, callback: Callbacks, context: PanelContext) -> None:
         callback.clientside(
-            f"""(drawn, points, ...scope) => {{
-                const found = {SCRIPT}.select(drawn);
-                if (!found || !found.indices) return found;
-                const known = backlight.array(found.indices).filter((index) => index < points.known);
-                return known.length ? {{...found, scope, indices: backlight.pack(known)}} : null;
-            }}""",
+            """(drawn, points, ...scope) => {
+                if (!drawn) return window.dash_clientside.no_update;
+                const found = drawn.selection;
+                const known = found ? backlight.array(found.indices).filter((k) => k < points.known) : [];
+                return known.length ? {...found, scope, indices: backlight.pack(known)} : null;
+            }""",
             Output(context.store("selection"), "data"),
             Input(context.id("drawn"), "data"),
             State(context.id("points"), "data"),

@@ -1,5 +1,6 @@
-(() => {
-  const { no_update } = window.dash_clientside;
+// What maps share in the browser: they ask for points and colours, draw them, and hear what a person does.
+backlight.embedding ||= (() => {
+  const dash = window.dash_clientside;  // which gets its `no_update` later
 
   // What one array sent from the server becomes, made once and kept with it.
   const made = new WeakMap();
@@ -44,21 +45,29 @@
     return { scope: points.scope, indices: backlight.pack(Uint32Array.from(rows, (row) => index[row]).sort()), label };
   };
 
-  // What a person does on the map goes into two stores of the panel, `drawn` and `hovered`.
+  // A map can be drawn before Dash is ready, which its first callback says; what a person does waits until then.
+  let begin;
+  const ready = new Promise((resolve) => { begin = resolve; });
+  const tell = (id, data) => ready.then(() => dash.set_props(id, { data }));
+
+  // What a person does on the map: it selects; on another panel's it goes into that panel's store `drawn`.
   const hearing = (panel, element, word) => {
     let count = 0;
-    const tell = (part, data) => window.dash_clientside.set_props(`${panel}--${part}`, { data });
-    const drawn = (selection) => { count += 1; tell("drawn", { selection, count }); };
+    const drawn = (selection) => {
+      count += 1;
+      if (panel === "embedding") ready.then(() => backlight.select(selection));
+      else tell(`${panel}--drawn`, { selection, count });
+    };
     const points = () => element.backlightPoints;
     return {
       selected: (rows, clicked) =>
         drawn(selectionOf(points(), rows, clicked ? `sample ${decoded(points()).index[rows[0]]}` : word)),
       cleared: () => drawn(null),
-      hovered: (row, box) => tell("hovered", row < 0 ? null : { index: decoded(points()).index[row], box }),
+      hovered: (row, box) => tell(`${panel}--hovered`, row < 0 ? null : { index: decoded(points()).index[row], box }),
       looked: (range, contours) => {
         if (panel !== "embedding") return;
         told = range || contours ? { scope: points().scope, embedding: points().embedding, range, contours } : null;
-        window.dash_clientside.set_props("store--view", { data: told });
+        ready.then(() => dash.set_props("store--view", { data: told }));  // the last one, if several waited
       },
     };
   };
@@ -69,7 +78,7 @@
     map.adopt({ key: view ? keyOf(view) : map.key, range: view && view.range, contours: Boolean(view && view.contours) });
   const adopt = (view) => {
     const map = document.getElementById("embedding--map").backlightMap;
-    if (map && !backlight.same(view, told)) bring(map, view);
+    if (map && !backlight.same(view || null, told)) bring(map, view);
   };
 
   const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
@@ -81,17 +90,22 @@
     const map = backlight.map(element, hearing(panel, element, word), main);
     if (main && fresh && backlight.linked) bring(map, backlight.linked);
     if (points === null) {
+      element.backlightDrawn = null;
       map.clear("There is no map of this class.");
       return "Map, empty";
     }
-    if (!points || !groups || !backlight.same(points.scope, groups.scope)) return no_update;
+    if (!points || !groups || !backlight.same(points.scope, groups.scope)) return dash.no_update;
+    const shown = [points, groups, selection || null, placed || null];
+    if (element.backlightDrawn?.shown.every((value, k) => value === shown[k])) return element.backlightDrawn.label;
     const mask = chosen(selection, points);
     element.backlightPoints = points;
     const cross = crossed(placed, points);
     map.show(decoded(points), grouped(groups), mask, cross);
     const count = mask ? mask.reduce((sum, value) => sum + value, 0) : 0;
     const { index, titles } = decoded(points);
-    return `Map of ${plural(index.length, "sample")}, ${titles[0]} across, ${titles[1]} up; ${count ? plural(count, "sample") : "none"} selected${cross ? `; a cross for ${cross.label}` : ""}`;
+    const label = `Map of ${plural(index.length, "sample")}, ${titles[0]} across, ${titles[1]} up; ${count ? plural(count, "sample") : "none"} selected${cross ? `; a cross for ${cross.label}` : ""}`;
+    element.backlightDrawn = { shown, label };
+    return label;
   };
 
   // Ask for what has changed since the last time, and draw it; an answer that another question overtook is dropped.
@@ -107,27 +121,68 @@
   };
 
   let turn = 0;
-  const look = async (project, analysis, category, embedding, clustering, by, selection, placed) => {
-    if (!category) return [no_update, no_update];
-    // A selection or a cross changes nothing else. A clustering that is written again has other names or colours.
-    const { triggered } = window.dash_clientside.callback_context;
-    if (!triggered.every(({ prop_id }) => /^store--(selection|placed)/.test(prop_id))) held.groups = null;
+  const fetched = async ([project, analysis, category, clustering, embedding], by) => {
     turn += 1;
     const mine = turn;
     const scope = [project, analysis, category];
     const [points, groups] = await Promise.all([
       embedding ? asked("points", scope, embedding) : null, asked("groups", scope, clustering, by || "cluster"),
     ]);
-    if (mine !== turn || !groups || (embedding && !points)) return [no_update, no_update];
-    return [draw("embedding", "drawn on the map", points, groups, selection, placed), legend(groups)];
+    return mine !== turn || !groups || (embedding && !points) ? null : { points, groups };
   };
 
-  const select = (drawn) => (drawn ? drawn.selection : no_update);
+  const drawn = ({ points, groups }, selection, placed) =>
+    draw("embedding", "drawn on the map", points, groups, selection, placed);
+
+  // What the stores said last, and what was found there.
+  const seen = { place: null, by: "cluster", selection: null, placed: null, key: null, found: null };
+
+  const look = async (project, analysis, category, embedding, clustering, by, selection, placed) => {
+    begin();
+    const place = [project, analysis, category, clustering, embedding];
+    const key = JSON.stringify([place, by]);
+    // A clustering that is written again has other names or colours.
+    const { triggered } = window.dash_clientside.callback_context;
+    if (key === seen.key && triggered.some(({ prop_id }) => prop_id === "store--clustering.data")) held.groups = null;
+    Object.assign(seen, { place, by, selection, placed, key });
+    if (!category) return [dash.no_update, dash.no_update];
+    const found = await fetched(place, by);
+    seen.found = found || seen.found;
+    return found ? [drawn(found, selection, placed), legend(found.groups)] : [dash.no_update, dash.no_update];
+  };
+
+  const standing = (id) => new Promise((resolve) => {
+    const look = () => document.getElementById(id) && (resolve(), watch.disconnect());
+    const watch = new MutationObserver(look);
+    watch.observe(document, { childList: true, subtree: true });
+    look();
+  });
+
+  // Draw what Dash is about to ask for by `look`: its rounds take longer than the answer. Failures are left to `look`.
+  const glance = async (place, by) => {
+    if (!place || !place[2]) return;
+    const found = await fetched(place, by).catch(() => null);
+    const mine = turn;
+    await standing("embedding--map");
+    if (!found || mine !== turn) return;
+    seen.found = found;
+    drawn(found, seen.selection, seen.placed);
+  };
+
+  document.addEventListener("backlight:place", ({ detail }) => {
+    if (detail.colour) seen.by = detail.colour.by;
+    detail.until(glance(detail.chosen, seen.by));
+  });
+  document.addEventListener("backlight:selection", ({ detail }) => {
+    seen.selection = detail.selection;
+    if (seen.found) drawn(seen.found, detail.selection, seen.placed);
+  });
+  document.addEventListener("change", ({ target }) => { if (target.id === "embedding--by") glance(seen.place, target.value); }, true);
 
   const percent = (value) => `${(100 * value).toFixed(0)}%`;
 
   const preview = async (hovered, project, colour) => {
-    if (!hovered) return [false, no_update, no_update, no_update];
+    if (!hovered) return [false, dash.no_update, dash.no_update, dash.no_update];
     const { index, box } = hovered;
     const sample = await backlight.sample(project, index);
     const line = (children, className) => backlight.element("Div", { children, className });
@@ -149,8 +204,8 @@
   const colourBy = (by, colour) => {
     const { callback_context } = window.dash_clientside;
     const stored = callback_context.triggered.some(({ prop_id }) => prop_id === "store--colour.data");
-    if (stored || !callback_context.triggered.length) return [no_update, colour.by || "cluster"];
-    return [by === colour.by ? no_update : { ...colour, by }, no_update];
+    if (stored || !callback_context.triggered.length) return [dash.no_update, colour.by || "cluster"];
+    return [by === colour.by ? dash.no_update : { ...colour, by }, dash.no_update];
   };
 
   // What the colours mean; clusters have a list of their own.
@@ -159,5 +214,5 @@
       backlight.element("Span", { className: "legend-entry", children: [
         backlight.element("Span", { className: "swatch", style: { backgroundColor: colour } }), name] }));
 
-  return { adopt, colourBy, draw, look, select, preview };
-})()
+  return { adopt, colourBy, draw, look, preview };
+})();

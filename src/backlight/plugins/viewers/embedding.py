@@ -14,12 +14,12 @@ import dash_bootstrap_components as dbc
 from dash import Input, Output, State, dcc, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array
+from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array, typed_indices
 from backlight.core.project import Embedding
 from backlight.plugins.viewers.colouring import PLAIN, choices, group
 
-SCRIPT = f"(backlight.embedding ||= {Path(__file__).with_suffix('.js').read_text(encoding='utf-8').strip()})"
-"""JavaScript of the functions that maps share, made once a page."""
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+"""JavaScript of the functions that maps share: `backlight.embedding`."""
 
 
 @final
@@ -36,7 +36,7 @@ class EmbeddingMap(Panel):
         )
         return html.Div(
             [
-                *map_stores(context, "drawn", "hovered"),
+                *map_stores(context, "hovered"),
                 map_place(context),
                 dcc.Tooltip(id=context.id("tooltip"), className="preview", direction="right"),
                 html.Div(
@@ -55,6 +55,7 @@ class EmbeddingMap(Panel):
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Serve coordinates and clusters; ask, draw, select and preview in the browser."""
         place = [Input(context.store(store), "data") for store in ("project", "analysis", "category")]
+        callback.script(SCRIPT)
         callback.data("points", lambda scope, chosen: _found(read_points(context, tuple(scope), chosen)))
         callback.data(
             "groups", lambda scope, clustering, by: _found(read_groups(context, tuple(scope), clustering, by))
@@ -67,7 +68,7 @@ class EmbeddingMap(Panel):
             return choices(context.projects[project], context.category(project, analysis, category))
 
         def browser(name: str, *dependencies: Any) -> None:
-            callback.clientside(f"(...args) => {SCRIPT}.{name}(...args)", *dependencies)
+            callback.clientside(f"(...args) => backlight.embedding.{name}(...args)", *dependencies)
 
         browser(
             "look",
@@ -90,7 +91,6 @@ class EmbeddingMap(Panel):
             Input(context.id("by"), "value"),
             Input(context.store("colour"), "data"),
         )
-        browser("select", Output(context.store("selection"), "data"), Input(context.id("drawn"), "data"))
         browser(
             "preview",
             *[Output(context.id("tooltip"), prop) for prop in ("show", "bbox", "direction", "children")],
@@ -129,7 +129,7 @@ def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict
         "axes": [axis_title(embedding, component) for component in shown],
         "x": typed_array(columns[:, 0]),
         "y": typed_array(columns[:, 1]),
-        "index": typed_array(category.index),
+        "index": typed_indices(category.index),
     }
 
 

@@ -1,7 +1,7 @@
 // The grid and the table of samples, drawn by the browser: pictures are asked for at once, what is known about them
 // follows. Two dozen thumbnails as components of Dash cost a third of a second.
 backlight.samples ||= (() => {
-  const { no_update, set_props } = window.dash_clientside;
+  const dash = window.dash_clientside;  // which gets its `no_update` later
   const PER_PAGE = 24;
   const EMPTY = "Select samples to see them here: drag on the map, or click a cluster or a class.";
   const HEADINGS = {
@@ -69,7 +69,7 @@ backlight.samples ||= (() => {
     offered = offered || [...select.options].map(({ value, label }) => ({ value, label }));
     const value = select.value === key ? `${key}-down` : key;
     const falling = { value, label: `${(offered.find((entry) => entry.value === key) || {}).label}, falling` };
-    set_props("samples--order", { value, options: offered.some((entry) => entry.value === value) ? offered : [...offered, falling] });
+    dash.set_props("samples--order", { value, options: offered.some((entry) => entry.value === value) ? offered : [...offered, falling] });
   };
 
   // ---- The page that is shown
@@ -82,7 +82,7 @@ backlight.samples ||= (() => {
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("#samples--grid button");
     if (button?.dataset.sort) sort(button.dataset.sort);
-    else if (button) set_props("store--sample", { data: Number(button.dataset.index) });
+    else if (button) dash.set_props("store--sample", { data: Number(button.dataset.index) });
   });
 
   const put = (className, ...children) => {
@@ -100,56 +100,85 @@ backlight.samples ||= (() => {
   };
 
   // As selected, a selection stays in the browser, and a page of it is asked about; to be sorted or searched it travels.
-  const found = async (selection, order, search, clustering, wide, number) => {
-    const mine = (turn += 1);
+  const question = ({ selection, order, search, view, clustering }, number) => {
     const [plain, all] = [order === "given" && !search, backlight.array(selection.indices)];
     const turned = (total) => { const pages = Math.max(1, Math.ceil(total / PER_PAGE)); return ((number % pages) + pages) % pages; };
     const first = PER_PAGE * turned(all.length);
     const slice = plain ? Array.from(all.subarray(first, first + PER_PAGE)) : null;
-    const answer = backlight.ask("samples", "page", selection.scope, plain ? backlight.pack(slice) : selection.indices,
-      order, search || "", clustering, plain ? 0 : number, wide);
-    return { mine, slice, answer: answer.then((said) => {
-      const total = plain ? all.length : said.total;
-      return { ...said, total, number: turned(total) };
-    }) };
+    const args = [selection.scope, plain ? backlight.pack(slice) : selection.indices, order, search || "", clustering,
+      plain ? 0 : number, view === "table"];
+    return { slice, args, told: ({ total, samples }) => {
+      const known = plain ? all.length : total;
+      return { total: known, number: turned(known), samples };
+    } };
   };
 
-  const show = async (selection, order, search, view, colour, clustering, back, forward) => {
-    if (!selection || !backlight.array(selection.indices).length) {
-      [turn, page] = [turn + 1, { number: 0, indices: [] }];
-      put("grid", made("p", { className: "empty" }, EMPTY));
-      return [selection ? `nothing · ${selection.label}` : "", "", true];
+  // The answer to the question asked last is kept: a selection is shown before Dash passes it on, and then once more.
+  let held = null;
+  const asked = (args) => {
+    const key = JSON.stringify(args);
+    if (!held || held.key !== key) {
+      const answer = backlight.ask("samples", "page", ...args);
+      answer.catch(() => { held = null; });
+      held = { key, answer };
     }
-    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
-    const step = { "samples--previous.n_clicks": -1, "samples--next.n_clicks": 1 }[changed[0]] || 0;
-    const stays = changed.length && changed.every((id) => /^(samples--view|store--colour|store--clustering)/.test(id));
+    return held.answer;
+  };
+
+  const none = (words) => {
+    page = { number: 0, indices: [] };
+    put("grid", made("p", { className: "empty" }, EMPTY));
+    return [words, "", true];
+  };
+
+  // Show one page of what the stores hold; return the words about it, or null when another page overtook it.
+  const present = async (asks, number) => {
+    const { selection, order, search, view, colour } = asks;
+    turn += 1;
+    const mine = turn;
+    if (!selection || !backlight.array(selection.indices).length) return none(selection ? `nothing · ${selection.label}` : "");
+    const { slice, args, told } = question(asks, number);
     const [project, wide] = [selection.scope[0], view === "table"];
-    const asked = await found(selection, order, search, clustering, wide, stays || step ? page.number + step : 0);
-    if (asked.slice && !wide) {
-      const { buttons, same } = buttonsOf(asked.slice, project, colour);
+    if (slice && !wide) {
+      const { buttons, same } = buttonsOf(slice, project, colour);
       if (!same || place().className !== "grid") put("grid", ...buttons);
     }
-    const { total, number, samples } = await asked.answer;
-    if (asked.mine !== turn) return [no_update, no_update, no_update];
+    const found = told(await asked(args));
+    if (mine !== turn) return null;
     const label = search ? `${selection.label}, search “${search}”` : selection.label;
-    page = { number, indices: samples.map(({ index }) => index) };
-    if (!total) {
-      put("grid", made("p", { className: "empty" }, EMPTY));
-      return [`nothing · ${label}`, "", true];
-    }
+    if (!found.total) return none(`nothing · ${label}`);
+    page = { number: found.number, indices: found.samples.map(({ index }) => index) };
     const { buttons, same } = buttonsOf(page.indices, project, colour);
-    buttons.forEach((button, k) => describe(button, samples[k]));
-    if (wide) put("as-table", table(buttons, samples, order));
+    buttons.forEach((button, k) => describe(button, found.samples[k]));
+    if (wide) put("as-table", table(buttons, found.samples, order));
     else if (!same || place().className !== "grid") put("grid", ...buttons);
-    const pages = Math.ceil(total / PER_PAGE);
-    return [`${total.toLocaleString("en")} · ${label}`, `${number + 1} of ${pages}`, pages < 2];
+    const pages = Math.ceil(found.total / PER_PAGE);
+    return [`${found.total.toLocaleString("en")} · ${label}`, `${found.number + 1} of ${pages}`, pages < 2];
   };
+
+  let settings = null;
+  const show = async (selection, order, search, view, colour, clustering, shown) => {
+    const changed = window.dash_clientside.callback_context.triggered.map(({ prop_id }) => prop_id);
+    settings = { selection, order, search, view, colour, clustering, shown };
+    const step = { "samples--previous.n_clicks": -1, "samples--next.n_clicks": 1 }[changed[0]] || 0;
+    const stays = changed.length && changed.every((id) => /^(samples--view|store--colour|store--clustering|store--shown)/.test(id));
+    const number = stays || step ? page.number + step : 0;
+    if (shown !== "samples") page.number = number;
+    return (shown === "samples" && await present(settings, number)) || [dash.no_update, dash.no_update, dash.no_update];
+  };
+
+  // What is selected is shown before Dash knows, pictures and all; what goes wrong is left to `show`.
+  document.addEventListener("backlight:selection", ({ detail }) => {
+    if (!settings || settings.shown !== "samples") return;
+    present({ ...settings, selection: detail.selection }, 0).catch(() => null);
+    detail.until(Promise.all([...place().querySelectorAll("img")].map((picture) => picture.decode().catch(() => null))));
+  });
 
   // From the sample that is looked at to its neighbour on the page.
   const step = (clicks, sample) => {
     const { triggered_id, triggered } = window.dash_clientside.callback_context;
     const { indices } = page;
-    if (!triggered_id || !triggered[0].value || !indices.length) return no_update;
+    if (!triggered_id || !triggered[0].value || !indices.length) return dash.no_update;
     const at = Math.max(0, indices.indexOf(sample)) + triggered_id.index;
     return indices[(at + indices.length) % indices.length];
   };

@@ -164,7 +164,7 @@ class Samples(Panel):
             Output(context.id("pager"), "hidden"),
             Input(context.store("selection"), "data"),
             *[Input(context.id(key), "value") for key in ("order", "search", "view")],
-            *[Input(context.store(store), "data") for store in ("colour", "clustering")],
+            *[Input(context.store(store), "data") for store in ("colour", "clustering", "shown")],
             *[Input(context.id(key), "n_clicks") for key in ("previous", "next")],
         )
 

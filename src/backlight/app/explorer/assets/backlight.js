@@ -45,17 +45,36 @@ const base64 = (found) => {
   return btoa(parts.join(""));
 };
 
-// The numbers behind core.panel.typed_array, decoded once for each array that came; not to be written to.
+// Whole numbers told as one bit for each from `first` on, see core.panel.typed_indices.
+const unpacked = ({ first, bdata }) => {
+  const [held, found] = [bytes(bdata), []];
+  held.forEach((byte, k) => { for (let bit = 0; byte >> bit; bit += 1) if ((byte >> bit) & 1) found.push(first + 8 * k + bit); });
+  return Uint32Array.from(found);
+};
+
+// The numbers behind core.panel.typed_array and typed_indices, decoded once for each that came; not to be written to.
 const decoded = new WeakMap();
 backlight.array = (sent) => {
-  if (!decoded.has(sent)) decoded.set(sent, new ARRAYS[sent.dtype](bytes(sent.bdata).buffer));
+  if (!decoded.has(sent)) decoded.set(sent, sent.dtype === "bits" ? unpacked(sent) : new ARRAYS[sent.dtype](bytes(sent.bdata).buffer));
   return decoded.get(sent);
 };
 
-// The compact form of whole numbers >= 0, such as dataset indices.
+// The compact form of whole numbers >= 0, such as dataset indices: bits where they ascend and that is shorter.
+const MOST_BITS = 2 ** 24;
+const packed = (numbers) => {
+  const first = numbers[0], reach = numbers[numbers.length - 1] - first + 1;
+  const shorter = reach > 0 && reach <= Math.min(32 * numbers.length, MOST_BITS);
+  if (!shorter || numbers.some((n, k) => k && n <= numbers[k - 1]))
+    return { dtype: "u4", bdata: base64(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength)) };
+  const held = new Uint8Array(Math.ceil(reach / 8));
+  numbers.forEach((n) => { held[(n - first) >> 3] |= 1 << ((n - first) & 7); });
+  return { dtype: "bits", first, bdata: base64(held) };
+};
 backlight.pack = (numbers) => {
   const narrow = numbers instanceof Uint32Array ? numbers : Uint32Array.from(numbers);
-  return { dtype: "u4", bdata: base64(new Uint8Array(narrow.buffer, narrow.byteOffset, narrow.byteLength)) };
+  const sent = packed(narrow);
+  decoded.set(sent, narrow);
+  return sent;
 };
 
 // One byte for each of `among`, 1 where it is one of `numbers`; both hold whole numbers >= 0.
@@ -88,6 +107,18 @@ backlight.ask = async (panel, name, ...args) => {
     ? fetch(address, { method: "POST", body: text }) : fetch(`${address}?${new URLSearchParams({ args: text })}`));
   if (!answer.ok) throw new Error(await answer.text());
   return answer.json();
+};
+
+// Tell scripts what the stores are about to hold: "place" (toolbar.js) or "selection" (selection.js). Dash is busy for
+// long with any change, so it waits a moment until those who listen have shown theirs: they hand a promise to `until`.
+const PATIENCE = 200;
+const after = (time) => new Promise((resolve) => { setTimeout(resolve, time); });
+const painted = () => Promise.race([after(100), new Promise((resolve) => { requestAnimationFrame(() => setTimeout(resolve)); })]);
+backlight.ahead = (kind, detail) => {
+  const waiting = [];
+  const until = (promise) => waiting.push(promise);
+  document.dispatchEvent(new CustomEvent(`backlight:${kind}`, { detail: { ...detail, until } }));
+  return Promise.race([after(PATIENCE), Promise.all(waiting).then(painted)]);
 };
 
 backlight.same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

@@ -148,7 +148,7 @@
       this.labels.replaceChildren(...backlight.axes.labels(this.plot, across, up, this.titles));
       this.mark();
       this.painted += 1;
-      this.paintedAt = performance.now();
+      this.element.dispatchEvent(new CustomEvent("backlight:painted", { bubbles: true }));
     }
 
     picture(width, height, scale) {

@@ -6,7 +6,7 @@
   const DEEPEST = 50;
   let [past, future, last] = [[], [], null];
 
-  const key = (selection) => selection && `${selection.scope}|${selection.label}|${selection.indices.bdata}`;
+  const key = (selection) => selection && JSON.stringify([selection.scope, selection.label, selection.indices]);
   const numbers = (selection) => (selection ? backlight.array(selection.indices) : new Uint32Array());
 
   const settle = (selection) => {
@@ -61,6 +61,15 @@
     },
   };
 
+  // What a selection becomes together with the last one.
+  const together = (selection, mode) => {
+    if (last && selection && !backlight.same(selection.scope, last.scope)) [past, future, last] = [[], [], null];
+    // A drag that caught nothing: alone it clears, with another it changes what their combination says.
+    const nothing = selection && !numbers(selection).length;
+    if (!selection || !last || !OPERATIONS[mode]) return settle(nothing ? null : selection);
+    return nothing && mode !== "intersect" ? last : settle(combined(last, selection, mode));
+  };
+
   backlight.combine = (selection, ...rest) => {
     const { no_update, callback_context } = window.dash_clientside;
     const [mode, ...scope] = rest.slice(-4);
@@ -68,10 +77,15 @@
     if (last && !backlight.same(last.scope, scope)) [past, future, last] = [[], [], null];
     if (button) return scope[2] ? button(scope) : no_update;
     if (key(selection) === key(last)) return no_update;
-    const together = selection && last && OPERATIONS[mode] && backlight.same(selection.scope, last.scope);
-    // A drag that caught nothing: alone it clears, with another it changes what their combination says.
-    const nothing = selection && !numbers(selection).length;
-    if (!together) { settle(nothing ? null : selection); return nothing ? null : no_update; }
-    return nothing && mode !== "intersect" ? last : settle(combined(last, selection, mode));
+    const next = together(selection, mode);
+    return next === selection ? no_update : next;
+  };
+
+  // Select from a script: it is shown before Dash passes it on.
+  backlight.select = async (selection) => {
+    const mode = document.querySelector("#app--combine input:checked");
+    const next = together(selection, mode && mode.value);
+    await backlight.ahead("selection", { selection: next });
+    window.dash_clientside.set_props("store--selection", { data: next });
   };
 })();

@@ -101,10 +101,10 @@
     embedding ? { name: embedding.name, x: axes[0], y: axes[1] } : null,
   ];
 
-  // Tell scripts what the stores are about to hold, so that they can ask for it while Dash is still busy.
+  // What a control or a link chose is shown before Dash passes it on.
   let settled = null;
-  const ahead = (want, colour) =>
-    document.dispatchEvent(new CustomEvent("backlight:ahead", { detail: { chosen: stored(resolve(want)), colour } }));
+  let shown = null;
+  const ahead = (want, colour) => { shown = backlight.ahead("place", { chosen: stored(resolve(want)), colour }); };
 
   backlight.begin = () => {
     const linkedTo = backlight.state.read(location.hash.slice(1));
@@ -116,7 +116,15 @@
     if (settled && name !== target.id && CONTROLS.includes(name)) ahead(wanted(settled, { [name]: target.value }));
   }, true);
 
-  backlight.choose = (...args) => {
+  // Options of a control, where they are others than before.
+  const listed = [];
+  const anew = (options, k) => {
+    if (backlight.same(options, listed[k])) return window.dash_clientside.no_update;
+    listed[k] = options;
+    return options;
+  };
+
+  backlight.choose = async (...args) => {
     const { no_update } = window.dash_clientside;
     const values = args.slice(0, CONTROLS.length);
     const stores = args.slice(CONTROLS.length, CONTROLS.length + CHOSEN.length);
@@ -126,16 +134,17 @@
     const { embedding, axes } = found;
     const chosen = stored(found);
     settled = chosen;
-    const shown = [...chosen.slice(0, 4), embedding && embedding.name, axes && axes[0], axes && axes[1]].map(
+    const written = [...chosen.slice(0, 4), embedding && embedding.name, axes && axes[0], axes && axes[1]].map(
       (value) => (value == null ? null : String(value)));
     const options = optionsOf(found);
     const place = chosen.slice(0, 3);
     const brought = whole && whole.selection && backlight.same(whole.selection.scope, place) ? whole.selection : null;
     const stale = selection && !backlight.same(selection.scope, place);
     const few = (list, k) => (k < 2 ? list.length < 2 : list.length === 0);
+    await shown;
     return [
-      ...options,
-      ...shown.map((value, k) => (value === values[k] ? no_update : value)),
+      ...options.map(anew),
+      ...written.map((value, k) => (value === values[k] ? no_update : value)),
       ...options.map(few),
       facts(found),
       ...chosen.map((value, k) => (backlight.same(value, stores[k]) ? no_update : value)),
