@@ -178,7 +178,7 @@ def plots(category: Category, clustering: str | None, eigengap: int) -> list[tup
     flat = [name for name in category.embeddings if category.embedding(name).dimensions == 2]
     if flat:
         labels = category.clusters(clustering) if clustering else np.zeros(len(category.index), int)
-        drawn.append((scatter(category.embedding(flat[0]).all(), labels), flat[0]))
+        drawn.append((scatter(category.embedding(flat[0]).all(), labels), f"{flat[0]}, coloured by cluster"))
     spectra = [e for e in map(category.embedding, category.embeddings) if e.eigenvalues is not None]
     if spectra:
         values = np.sort(np.asarray(spectra[0].eigenvalues))[:32]
@@ -196,7 +196,7 @@ def _card(card: Card) -> str:
     scores = ", ".join(f"{escape(n.removeprefix('cluster-'))} {_figure(v)}" for n, v in shown.items())
     mean = _image(data_uri(card.mean_heatmap), "mean heatmap")
     if card.mean_picture is not None:
-        mean += _image(data_uri(card.mean_picture), "mean picture")
+        mean = _image(data_uri(card.mean_picture), "mean picture") + mean
     typical = "".join(_sample(shown) for shown in card.typical)
     return (
         f'<article class="card" style="--colour: {colour(card.cluster)}">'
