@@ -104,8 +104,13 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     By row, then distance, then column; exact for the pairs listed.
     """
     n, d = points.shape
-    centred = points - points.mean(axis=0)  # the same distances with less cancellation, for selection only
-    norms = np.einsum("ij,ij->i", centred, centred)
+    mean, norms = points.mean(axis=0), np.einsum("ij,ij->i", points, points)
+    centred = points
+    if (
+        mean @ mean > norms.mean() / 2
+    ):  # far from the origin: less cancels in the same distances around the mean
+        centred = points - mean
+        norms = np.einsum("ij,ij->i", centred, centred)
     tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]
     pairs = combinations_with_replacement(tiles, 2)
     approximate, index = nearest_in_tiles(centred, norms, min(n - 1, k + _SPARE), pairs)
