@@ -3,7 +3,8 @@
 import h5py
 import numpy as np
 import pytest
-from test_attributing import SMALL, Pictures, network
+import torch
+from test_attributing import SMALL, Pictures, content, network
 
 from backlight.core.errors import RequestError
 from backlight.core.explainer import Explainer
@@ -33,6 +34,18 @@ def test_forms_of_relevance_agree(tmp_path):
         assert file["attribution"].dtype == np.float16
     np.testing.assert_allclose(half, raw, rtol=2**-10, atol=2**-24)
     np.testing.assert_allclose(total, raw.sum(1, keepdims=True), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_a_model_of_another_precision_is_given_its_own(tmp_path, dtype):
+    explainer = Explainer(network().to(dtype), composite="epsilon")
+    attribute_dataset(explainer, Pictures(), tmp_path, SMALL)
+    found = content(tmp_path)["attribution.h5/attribution"]
+    assert found.dtype == np.float32
+    for first in range(0, 10, 2):
+        pair = np.stack([Pictures().picture(first), Pictures().picture(first + 1)])
+        by_hand = explainer.explain(SMALL.preprocessing.inputs(pair).to(dtype), torch.tensor([0, 1]))
+        np.testing.assert_array_equal(found[first : first + 2], by_hand.relevance.float().numpy())
 
 
 @pytest.mark.parametrize("compression", ["gzip", "lzf", "none"])

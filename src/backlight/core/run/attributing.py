@@ -14,6 +14,7 @@ import torch
 from backlight.core.coverage import Coverage
 from backlight.core.errors import BacklightError, EngineError, RequestError
 from backlight.core.explainer import Explainer
+from backlight.core.run.explaining import beside
 from backlight.core.run.finishing import Finished, finish
 from backlight.core.run.identity import check_same_run, coverage_facts, digest, facts
 from backlight.core.run.layout import CONFIG_FILE, RUN_FILE, Layout, locked, sweep
@@ -104,15 +105,12 @@ def try_one(explainer: Explainer, source: Source, settings: Settings) -> tuple[t
         if isinstance(picture, str):
             reason = reason or BacklightError(picture)
             continue
-        labels = torch.tensor([source.label(number)])
-        device = next((p.device for p in explainer.model.parameters()), labels.device)
-        inputs = settings.preprocessing.inputs(picture[None]).to(device)
+        inputs = beside(explainer.model, settings.preprocessing.inputs(picture[None]))
+        labels = torch.tensor([source.label(number)], device=inputs.device)
         layers = settings.output.layers
         try:
             with fitting(explainer.model, inputs):
-                explained = explainer.explain(
-                    inputs, settings.explained, labels=labels.to(device), layers=layers
-                )
+                explained = explainer.explain(inputs, settings.explained, labels=labels, layers=layers)
         except EngineError as error:  # of this sample perhaps; two in a row are taken for the model's
             if isinstance(reason, EngineError) or "NaN" not in str(error):
                 raise

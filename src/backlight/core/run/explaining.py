@@ -57,13 +57,9 @@ def _explain(
     labels: NDArray[np.int64],
     failures: Mapping[int, str],
 ) -> Rows:
-    device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
-    if device.type == "cuda":
-        inputs = inputs.pin_memory()
-    truth = torch.from_numpy(labels).to(device)
-    explained = explainer.explain(
-        inputs.to(device, non_blocking=True), settings.explained, labels=truth, layers=settings.output.layers
-    )
+    placed = beside(explainer.model, inputs)
+    truth = torch.from_numpy(labels).to(placed.device)
+    explained = explainer.explain(placed, settings.explained, labels=truth, layers=settings.output.layers)
     kept = _kept(explained, explainer.model, settings.output)
     if explainer.composite is not None:
         kept["conservation_error"] = conservation_error(explained)
@@ -78,6 +74,14 @@ def _explain(
     arrays["index"] = numbers[fits].astype(np.uint32)
     arrays["label"] = labels[fits].astype(np.uint16)
     return Rows(arrays, {**failures, **{int(n): reason for n in numbers[~fits]}}, explained.coverage)
+
+
+def beside(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Return inputs on the device and in the precision of a model's first parameter."""
+    first = next((p for p in model.parameters() if p.is_floating_point()), inputs)
+    if first.device.type == "cuda":
+        inputs = inputs.pin_memory()
+    return inputs.to(first.device, first.dtype, non_blocking=True)
 
 
 def _joined(parts: Sequence[Rows], failures: Mapping[int, str]) -> Rows:
