@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from backlight.core.errors import RequestError
+from backlight.plugins.processors import preprocessing
 from backlight.plugins.processors.preprocessing import ChannelSum, Flatten, Normalise, Pool
 
 MAPS = hnp.arrays(
@@ -110,3 +111,11 @@ def test_maps_that_are_not_finite_are_refused_with_their_row(value):
     maps[1, 0, 0, 1] = value
     with pytest.raises(RequestError, match="1 of 3 maps are not finite, the first in row 1"):
         Normalise()(relevance=maps)
+
+
+@pytest.mark.parametrize("by", ["sum", "max", "l2", "z-score", "hellinger"])
+def test_maps_are_normalised_each_for_itself(by, monkeypatch):
+    maps = np.random.default_rng(0).normal(size=(10, 1, 4, 4)).astype(np.float32)
+    alone = [Normalise(by)(relevance=one[None])["relevance"] for one in maps]
+    monkeypatch.setattr(preprocessing, "_PART_BYTES", 3 * maps[0].nbytes)
+    np.testing.assert_array_equal(Normalise(by)(relevance=maps)["relevance"], np.concatenate(alone))

@@ -20,6 +20,8 @@ from backlight.core.processor import Processor, Stage
 
 Array = NDArray[Any]
 
+_PART_BYTES = 1 << 18  # of maps normalised at a time: several steps on what stays in the cache of a core
+
 
 @final
 @dataclass(frozen=True)
@@ -83,12 +85,23 @@ class Normalise(Processor):
         """Return the normalised maps."""
         maps = _maps(relevance)
         flat = maps.reshape(len(maps), int(np.prod(maps.shape[1:])))
-        peak = np.abs(flat).max(axis=1, initial=0.0, keepdims=True)
+        peak = np.maximum(
+            flat.max(axis=1, initial=0.0, keepdims=True), -flat.min(axis=1, initial=0.0, keepdims=True)
+        )
         bad = np.flatnonzero(~np.isfinite(peak))
         if len(bad):
             raise RequestError(
                 f"normalise: {len(bad)} of {len(maps)} maps are not finite, the first in row {bad[0]}"
             )
+        normalised = np.empty_like(flat)
+        step = max(1, _PART_BYTES // flat[:1].nbytes) if len(flat) else 1
+        for start in range(0, len(flat), step):
+            rows = slice(start, start + step)
+            normalised[rows] = self._normalised(flat[rows], peak[rows])
+        return {"relevance": normalised.reshape(maps.shape)}
+
+    def _normalised(self, flat: Array, peak: Array) -> Array:
+        """Return some maps, one a row, by their totals; peak: (n, 1) largest absolute values."""
         # Dividing by the peak first keeps sums of huge or subnormal maps inside float32.
         unit = np.divide(flat, peak, out=np.zeros_like(flat), where=peak > 0)
         if self.by == "hellinger":
@@ -102,7 +115,7 @@ class Normalise(Processor):
             total = unit.std(axis=1, keepdims=True)
         else:
             total = np.ones_like(peak)
-        return {"relevance": np.divide(unit, total, out=unit, where=total > 0).reshape(maps.shape)}
+        return np.divide(unit, total, out=unit, where=total > 0)
 
 
 @final
