@@ -39,7 +39,7 @@ class Pca(Processor):
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the components' scores, signs fixed."""
         m = min(self.m, *features.shape)
-        if len(features) < 2:
+        if (features == features[:1]).all():  # none, one, or equal ones: no direction has any variance
             return {"embedding": np.zeros((len(features), m)), "variances": np.zeros(m)}
         model = PCA(m, random_state=self.seed or 0)
         return {"embedding": fix_signs(model.fit_transform(features)), "variances": model.explained_variance_}
