@@ -58,6 +58,9 @@ class _Collector:
         for function, dependencies, options in self.python:
             app.callback(*dependencies, **options)(function)
 
+    def script(self, source: str) -> None:
+        """Keep nothing: there is no browser here."""
+
     def data(self, name: str, function: Callable[..., Any]) -> None:
         """Keep nothing: what is served is asked for by the panel's script."""
 
