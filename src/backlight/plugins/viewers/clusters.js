@@ -1,14 +1,9 @@
 // The list of clusters, drawn by the browser; a click selects the samples of one.
 backlight.clusters ||= (() => {
+  const { made } = backlight;
   const dash = window.dash_clientside;  // which gets its `no_update` later
   const EMPTY = "This class has no clusterings.";
   let listed = { place: [], rows: [] };
-
-  const made = (name, properties, ...children) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...children.filter(Boolean));
-    return element;
-  };
 
   const entry = ({ cluster, name, size, share, percent, colour, marked }) => {
     const swatch = made("span", { className: "swatch" });

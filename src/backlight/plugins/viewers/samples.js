@@ -1,6 +1,7 @@
 // The grid and the table of samples, drawn by the browser: pictures are asked for at once, what is known about them
 // follows. Two dozen thumbnails as components of Dash cost a third of a second.
 backlight.samples ||= (() => {
+  const { made } = backlight;
   const dash = window.dash_clientside;  // which gets its `no_update` later
   const PER_PAGE = 24;
   const EMPTY = "Select samples to see them here: drag on the map, or click a cluster or a class.";
@@ -8,11 +9,6 @@ backlight.samples ||= (() => {
     index: "Index", label: "Label", prediction: "Predicted", confidence: "Confidence", cluster: "Cluster", tags: "Tags", file: "File",
   };
 
-  const made = (name, properties = {}, ...children) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...children);
-    return element;
-  };
   const percent = (value, digits) => (value == null ? "" : `${(100 * value).toFixed(digits)}%`);
 
   // ---- Pictures

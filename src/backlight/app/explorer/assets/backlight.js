@@ -24,6 +24,13 @@ backlight.guard = (slot, callback, args) => {
 };
 backlight.failed = new Set();
 
+// An element of the page, made by a script.
+backlight.made = (name, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...children.filter(Boolean));
+  return element;
+};
+
 // An HTML component, as Dash's renderer takes it; text in it stays text.
 backlight.element = (type, props) => ({ namespace: "dash_html_components", type, props });
 
