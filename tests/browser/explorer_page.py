@@ -36,8 +36,12 @@ class Page:
         )
 
     def click(self, css, number=0):
+        def clicked():
+            self.all(css)[number].click()
+            return True
+
         self.one(css)
-        self.all(css)[number].click()
+        self.wait(clicked, f"{css} was drawn anew each time it was to be clicked")
 
     def choose(self, control, text):
         select = Select(self.one(f"#{control}"))
