@@ -111,7 +111,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing(place, cluster):
     address, workers = cluster
     killed = []
 
-    def kill_one(done, total, name):
+    def kill_one(done, total, name, failed):
         if name and done >= 8 and not killed:
             killed.append(time.monotonic())
             workers[0].send_signal(signal.SIGKILL)
