@@ -38,7 +38,7 @@ def dying(self, target):
             os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 Path.replace = dying
-t.run(Path(sys.argv[1]))
+t.run(Path(sys.argv[1]), config="[model]\\n")
 """
 
 
@@ -46,6 +46,7 @@ t.run(Path(sys.argv[1]))
     ("step", "at"),
     [
         ("run.json", 0),
+        ("run.toml", 0),
         ("/data/shard", 1),
         ("/attribution/shard", 1),
         ("/records/shard", 2),
@@ -60,8 +61,8 @@ def test_killed_before_any_file_appears_the_run_continues_to_the_same_data(tmp_p
     assert subprocess.run(command, timeout=120).returncode == -signal.SIGKILL
     assert list((tmp_path / "run").rglob(".*.part"))
     assert not (tmp_path / "run" / "project.yaml").exists()
-    run(tmp_path / "run")
-    run(tmp_path / "undisturbed")
+    run(tmp_path / "run", config="[model]\n")
+    run(tmp_path / "undisturbed", config="[model]\n")
     same(content(tmp_path / "run"), content(tmp_path / "undisturbed"))
     for path in (tmp_path / "undisturbed").rglob("shard-*.*"):
         assert (

@@ -123,10 +123,13 @@ def try_one(explainer: Explainer, source: Source, settings: Settings) -> tuple[t
 
 
 def write_request(root: Path, identity: Mapping[str, Any], config: str | None) -> None:
-    """Write run.json, and run.toml where the run has one."""
+    """Write run.json, and run.toml where the run has one.
+
+    run.json comes first: it tells a run from a stranger's folder, which the same command would refuse.
+    """
+    atomic_text(root / RUN_FILE, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
     if config is not None:
         atomic_text(root / CONFIG_FILE, config)
-    atomic_text(root / RUN_FILE, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextmanager
