@@ -54,9 +54,10 @@ const base64 = (found) => {
 
 // Whole numbers told as one bit for each from `first` on, see core.panel.typed_indices.
 const unpacked = ({ first, bdata }) => {
-  const [held, found] = [bytes(bdata), []];
-  held.forEach((byte, k) => { for (let bit = 0; byte >> bit; bit += 1) if ((byte >> bit) & 1) found.push(first + 8 * k + bit); });
-  return Uint32Array.from(found);
+  const held = bytes(bdata), found = new Uint32Array(8 * held.length);
+  let count = 0;
+  held.forEach((byte, k) => { for (let bit = 0; byte >> bit; bit += 1) if ((byte >> bit) & 1) { found[count] = first + 8 * k + bit; count += 1; } });
+  return found.slice(0, count);
 };
 
 // The numbers behind core.panel.typed_array and typed_indices, decoded once for each that came; not to be written to.
