@@ -5,8 +5,8 @@ import shutil
 import h5py
 import pytest
 
-from backlight.core.project import ANALYSIS_FILE
-from synthetic_run import MARKED, write_run
+from backlight.core.project import ANALYSIS_FILE, ATTRIBUTION_FILE
+from synthetic_run import MARKED, MARKED_CLASS, PER_CLASS, write_run
 
 pytestmark = pytest.mark.browser
 
@@ -94,3 +94,16 @@ def test_many_classes_come_in_pages(served, tmp_path):
     page.wait(lambda: len(shown(page)) == 11)
     assert not page.one("#overview--pager").is_displayed()
     assert page.errors() == []
+
+
+def test_a_picture_that_cannot_be_had_says_why(served, tmp_path):
+    path = write_run(tmp_path / "run")
+    with h5py.File(path.parent / ATTRIBUTION_FILE, "r+") as file:
+        index = file["index"][()]
+        index[index >= MARKED_CLASS * PER_CLASS] += 1000
+        file["index"][...] = index
+    page = served(path)
+    page.wait(lambda: page.all(".suspect-picture.unavailable"))
+    tile = page.one(".suspect-picture.unavailable")
+    page.wait(lambda: "the heatmaps have no mean" in (tile.get_attribute("title") or ""))
+    assert tile.get_attribute("alt").startswith("mean heatmap of")
