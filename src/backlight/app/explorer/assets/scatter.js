@@ -8,7 +8,7 @@
 (() => {
   const backlight = (window.backlight = window.backlight || {});
 
-  const BACKGROUND = { noise: 0.6, plain: 0.85, faded: 0.14, chosen: 1 };
+  const BACKGROUND = { noise: 0.6, plain: 0.85, faded: 0.2, chosen: 1 };
   const PHASES = 4;
   const CELL = 2;
 
