@@ -214,7 +214,10 @@ def test_command_prints_its_address_and_stops_on_interrupt(run):
         with urllib.request.urlopen(address) as answer:
             assert b"Backlight" in answer.read()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        try:
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()  # or leaving the block would wait for one that does not obey
     assert process.returncode == 0
     assert err == ""
 

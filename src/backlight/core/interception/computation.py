@@ -38,8 +38,10 @@ class Computation:
                 return next(own)
             return next(others, tensor) if any(tensor is alias for alias in self.aliases) else tensor
 
-        kwargs = {key: map_tensors(value, put) for key, value in self.kwargs.items()}
-        made: Tensor = self.function(*map_tensors(self.args, put), **kwargs)
+        args = map_tensors(self.args, put)  # before the keywords, in the order of the signals
+        made: Tensor = self.function(
+            *args, **{key: map_tensors(value, put) for key, value in self.kwargs.items()}
+        )
         return made
 
     def recorded(self) -> Recorded:
