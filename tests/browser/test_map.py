@@ -80,7 +80,7 @@ def test_points_have_their_clusters_colour_and_fade_when_others_are_selected(pag
     page.click(".cluster", 2)
     page.wait(lambda: page.groups().get("cluster 2"))
     for index in free:
-        opacity = 1 if index in MARKED_INDICES else 0.14
+        opacity = 1 if index in MARKED_INDICES else 0.2
         assert drawn_in(pixel(page, *points[index]), colours[index], opacity), index
 
 
