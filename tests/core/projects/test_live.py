@@ -14,7 +14,7 @@ from backlight.core.errors import BacklightError, FormatError, RequestError
 from backlight.core.explainer import attribute
 from backlight.core.project import open_project
 from backlight.core.projects import live as module
-from backlight.core.projects.live import NONE, RUN, Question, load_live, picture_of, read_upload
+from backlight.core.projects.live import NONE, RUN, Live, Question, load_live, picture_of, read_upload
 from live_run import CLASSES, write_live_run
 from synthetic_run import write_run
 
@@ -45,6 +45,14 @@ def test_it_explains_a_sample_as_the_run_did(project, live):
         output = project.attributions.predictions(np.array([index]))[0]
         np.testing.assert_allclose(found.output, output, atol=1e-5)
         assert found.target == output.argmax()
+
+
+def test_a_model_in_double_precision_explains_the_same(project, live):
+    picture = picture_of(project, 0)
+    single = live.explain(picture, Question()).relevance
+    double = Live(live.model.double(), live.preprocessing, composite=live.composite)
+    found = double.explain(picture, Question()).relevance
+    np.testing.assert_allclose(found, single, atol=1e-5 * np.abs(single).max())
 
 
 def test_another_composite_method_and_class_are_what_the_library_gives(project, live):

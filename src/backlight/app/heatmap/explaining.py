@@ -16,6 +16,7 @@ from backlight.app.heatmap.ways import Way
 from backlight.core.errors import RequestError
 from backlight.core.explainer import Attribution, Explainer
 from backlight.core.projects.sample import probabilities
+from backlight.core.run.explaining import beside
 from backlight.core.run.preparing import chosen_canonizers, chosen_composite
 from backlight.core.sources.data import Picture, read_picture
 from backlight.core.sources.labels import Labels
@@ -116,8 +117,7 @@ def explain_pictures(
 
 
 def _explained(explainer: Explainer, inputs: Tensor, classes: Callable[[Tensor], Tensor]) -> Attribution:
-    device = next((p.device for p in explainer.model.parameters()), torch.device("cpu"))
-    inputs = inputs.to(device)
+    inputs = beside(explainer.model, inputs)
     with fitting(explainer.model, inputs):
         return explainer.explain(inputs, classes)
 

@@ -135,12 +135,12 @@ class Live:
     def _explain(self, picture: NDArray[np.uint8], question: Question) -> Answer:
         import torch
 
+        from backlight.core.run.explaining import beside
         from backlight.core.run.spaces import as_kept
 
         start = time.perf_counter()
-        device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
-        inputs = self.preprocessing.inputs(picture[None]).to(device)
-        target = None if question.target is None else torch.tensor([question.target], device=device)
+        inputs = beside(self.model, self.preprocessing.inputs(picture[None]))
+        target = None if question.target is None else torch.tensor([question.target], device=inputs.device)
         layer = question.layer
         found = self._explainer(question).explain(inputs, target, layers=() if layer is None else (layer,))
         kept = None if layer is None else as_kept(found.layers[layer], self.model, layer, self.pooling)

@@ -106,9 +106,7 @@ def _candidates(points: Array, k: int) -> tuple[Array, Array, Array]:
     n, d = points.shape
     mean, norms = points.mean(axis=0), np.einsum("ij,ij->i", points, points)
     centred = points
-    if (
-        mean @ mean > norms.mean() / 2
-    ):  # far from the origin: less cancels in the same distances around the mean
+    if mean @ mean > norms.mean() / 2:  # far from the origin: around the mean less cancels
         centred = points - mean
         norms = np.einsum("ij,ij->i", centred, centred)
     tiles = [slice(start, min(start + _TILE, n)) for start in range(0, n, _TILE)]

@@ -79,8 +79,7 @@ def _members(
 ) -> dict[str, Any]:
     """Return the dataset indices of a cluster's samples as people merged them."""
     found = context.category(project, analysis, category)
-    curation = context.projects[project].curation(found, clustering)
-    return typed_indices(found.index[curation.ids(found.clusters(clustering)) == int(cluster)])
+    return typed_indices(context.projects[project].members(found, clustering, int(cluster)))
 
 
 def sizes(category: Category, clustering: str, curation: Curation = AS_FOUND) -> list[tuple[int, int]]:
