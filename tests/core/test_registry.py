@@ -88,14 +88,12 @@ def test_every_kind_of_the_good_distribution_builds(install):
     assert registry.create("processor", "scale", factor=3.0).factor == 3.0
 
 
-def test_name_and_distribution_are_found_back_from_a_factory(install):
+def test_a_name_is_found_back_from_a_factory(install):
     install("good")
     registry = Registry()
     factory = registry.spec("processor", "scale").factory
     assert registry.name_of("processor", factory) == "scale"
-    assert registry.dist_of("processor", factory) == "Backlight-Good 1.2.0"
     assert registry.name_of("rule", factory) is None
-    assert registry.dist_of("processor", dict) == ""
 
 
 def test_records_are_frozen_sorted_and_picklable(install):

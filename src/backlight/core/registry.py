@@ -158,16 +158,9 @@ class Registry:
 
     def name_of(self, kind: Kind, factory: object) -> str | None:
         """Return the public name under which `factory` was loaded, or None."""
-        return next((s.name for _, s in self._loaded() if s.kind == kind and s.factory is factory), None)
-
-    def dist_of(self, kind: Kind, factory: object) -> str:
-        """Return "dist version" of the plugin built by `factory`, or "" when it came from none."""
-        loaded = ((e, s) for e, s in self._loaded() if s.kind == kind and s.factory is factory)
-        return next((f"{e.dist} {e.version}" for e, _ in loaded), "")
-
-    def _loaded(self) -> list[tuple[Entry, PluginSpec]]:
         with self._lock:
-            return list(self._specs.items())
+            loaded = list(self._specs.values())
+        return next((spec.name for spec in loaded if spec.kind == kind and spec.factory is factory), None)
 
     def _attempt(self, entry: Entry) -> None:
         """Commit every name of the module behind `entry`, or remember for each why that failed."""
