@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backlight.app.explorer.exchange import OLDER, export, read
-from backlight.app.explorer.session import decode
 from backlight.core.errors import BacklightError, RequestError
-from backlight.core.panel import check_colour, selected, selection
+from backlight.core.panel import check_colour, from_address, selected, selection
 
 # ruff: noqa: E501
 KEYS = {
@@ -142,6 +141,6 @@ def test_any_document_is_read_or_refused(projects, state, change):
 
 
 def test_uploads_come_as_data_addresses():
-    assert decode("data:application/json;base64," + base64.b64encode(b"{}").decode()) == b"{}"
+    assert from_address("data:application/json;base64," + base64.b64encode(b"{}").decode()) == b"{}"
     with pytest.raises(RequestError, match="damaged"):
-        decode("data:application/json;base64,!")
+        from_address("data:application/json;base64,!")

@@ -47,6 +47,12 @@ Store = Literal[
     "shown",
 ]
 STORES: tuple[Store, ...] = get_args(Store)
+SCOPE: tuple[Store, ...] = ("project", "analysis", "category")
+"""The stores that say which class is looked at."""
+
+PLACE: tuple[Store, ...] = (*SCOPE, "clustering")
+"""And which of its clusterings."""
+
 Mode = Literal["input", "attribution", "overlay"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 SAMPLINGS = ("auto", "pixelated", "smooth")
@@ -257,6 +263,14 @@ def from_typed(sent: dict[str, Any]) -> NDArray[Any]:
     if sent["dtype"] not in (*INTEGERS, "f4", "f8"):
         raise RequestError(unknown("array type", sent["dtype"], INTEGERS))
     return np.frombuffer(base64.b64decode(sent["bdata"]), "<" + sent["dtype"])
+
+
+def from_address(address: Any) -> bytes:
+    """Return the bytes behind a data address, as which the browser sends files; RequestError for none."""
+    try:
+        return base64.b64decode(str(address).partition(",")[2], validate=True)
+    except ValueError as error:
+        raise RequestError(f"the upload is damaged ({error})") from error
 
 
 def _holds(dtype: str, low: int, high: int) -> bool:

@@ -1,7 +1,5 @@
 """The annotation file: a history that replays, merges, and loses nothing when several write."""
 
-import contextlib
-import json
 import multiprocessing
 
 import numpy as np
@@ -9,15 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backlight.core.errors import BacklightError, FormatError, RequestError
-from backlight.core.projects.annotations import (
-    Annotations,
-    checked_name,
-    indices,
-    ranges,
-    read_events,
-    tags_of,
-)
+from backlight.core.errors import FormatError, RequestError
+from backlight.core.projects.annotations import Annotations, tags_of
+from backlight.core.projects.events import checked_name
 
 
 @pytest.fixture
@@ -114,17 +106,6 @@ def test_copies_merge_in_any_order_and_twice(tmp_path):
     assert one.history() == two.history()
 
 
-@given(st.sets(st.integers(0, 2**32 - 1), max_size=30))
-def test_ranges_and_back(values):
-    assert indices(ranges(sorted(values))).tolist() == sorted(values)
-
-
-@pytest.mark.parametrize("text", ["x", "5-3", "1e9", "-1", "0-99999999999", "1,,2", "0-4294967295"])
-def test_what_is_no_range_is_refused(text):
-    with pytest.raises(RequestError, match="no range"):
-        indices(text)
-
-
 @pytest.mark.parametrize("name", ["", "  ", None, 7, "x" * 81, "a\0b", "\ud800"])
 def test_names_that_cannot_be(notes, name):
     with pytest.raises(RequestError, match="1 to 80"):
@@ -140,18 +121,3 @@ def test_a_damaged_file_is_named_and_left_as_it_is(notes):
     with pytest.raises(FormatError):
         notes.tag("a", [1])
     assert notes.path.read_text() == '{"events": ['
-
-
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-)
-fields = st.dictionaries(
-    st.sampled_from(["id", "at", "by", "do", "tag", "samples", "text"]), values | st.just("tag")
-)
-
-
-@given(values | st.fixed_dictionaries({"events": st.lists(fields, max_size=3)}))
-def test_any_document_is_read_or_refused(document):
-    with contextlib.suppress(BacklightError):
-        read_events(json.loads(json.dumps(document)), "file")

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.project import ANALYSIS_FILE, open_project
-from backlight.core.projects.annotations import Annotations, curated, read_events
+from backlight.core.projects.annotations import Annotations, curated
 from backlight.core.projects.curation import Curation
+from backlight.core.projects.events import read_events
 from backlight.core.projects.table import rows
 from synthetic_run import write_run
 

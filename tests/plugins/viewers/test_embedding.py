@@ -4,7 +4,6 @@ import base64
 
 import numpy as np
 import pytest
-from dash import no_update
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
@@ -52,8 +51,8 @@ def test_noise_is_drawn_first_grey_and_called_noise(context, dog):
 def test_no_clustering_is_one_group_and_a_passing_name_is_waited_out(context):
     sent = read_groups(context, SCOPE, None)
     assert [c["name"] for c in sent["clusters"]] == ["sample"]
-    assert read_groups(context, SCOPE, "not-here") is no_update
-    assert read_points(context, SCOPE, {"name": "umap", "x": 0, "y": 1}) is no_update
+    assert read_groups(context, SCOPE, "not-here") is None
+    assert read_points(context, SCOPE, {"name": "umap", "x": 0, "y": 1}) is None
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (5, 2), (3, 3)])

@@ -10,7 +10,7 @@ from dash import Dash, Input, Output, State, html
 from flask import Response, jsonify, request
 
 from backlight.core.errors import BacklightError, RequestError, unknown
-from backlight.core.panel import typed_indices
+from backlight.core.panel import SCOPE, typed_indices
 from backlight.core.project import Project
 
 MODES = (
@@ -54,13 +54,13 @@ def combine(app: Dash, projects: Mapping[str, Project]) -> None:
         Input("store--selection", "data"),
         *[Input(f"app--{name}", "n_clicks") for name, *_ in BUTTONS],
         State("app--combine", "value"),
-        *[State(f"store--{name}", "data") for name in ("project", "analysis", "category")],
+        *[State(f"store--{name}", "data") for name in SCOPE],
         prevent_initial_call=True,
     )
 
     @app.server.get("/members.json")
     def members() -> Response | tuple[Response, int]:
-        asked: dict[str, Any] = {k: request.args.get(k, "") for k in ("project", "analysis", "category")}
+        asked: dict[str, Any] = {k: request.args.get(k, "") for k in SCOPE}
         try:
             if asked["project"] not in projects:
                 raise RequestError(unknown("project", asked["project"], projects))

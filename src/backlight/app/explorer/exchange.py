@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.errors import RequestError, unknown
-from backlight.core.panel import MODES, check_colour, selected, selection
+from backlight.core.panel import MODES, SCOPE, check_colour, selected, selection
 from backlight.core.pictures.heatmap import COLOUR_MAPS
 from backlight.core.project import Analysis, Category, Project
 from backlight.core.projects.curation import Curation
@@ -73,7 +73,7 @@ def export(projects: Mapping[str, Project], state: Mapping[str, Any]) -> dict[st
 
 def _seen(view: Mapping[str, Any] | None, state: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the map is looked at, where a view is of the map that is shown."""
-    place = [state.get(key) for key in ("project", "analysis", "category")]
+    place = [state.get(key) for key in SCOPE]
     here = isinstance(view, dict) and (view["scope"], view["embedding"]) == (place, state.get("embedding"))
     return {"zoom": view["range"] if here else None, "contours": bool(view and view["contours"])}
 

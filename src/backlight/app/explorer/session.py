@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -12,7 +10,8 @@ from typing import Any
 from dash import Dash, Input, Output, State, dcc, no_update
 
 from backlight.app.explorer.exchange import export, read
-from backlight.core.errors import BacklightError, RequestError
+from backlight.core.errors import BacklightError
+from backlight.core.panel import from_address
 from backlight.core.project import Project
 
 NAMES = ("project", "analysis", "category", "clustering", "embedding", "colour", "selection", "shown", "view")
@@ -68,18 +67,10 @@ def carry(app: Dash, projects: Mapping[str, Project]) -> None:
         if not contents:
             return (no_update,) * 3
         try:
-            state = read(projects, decode(contents))
+            state = read(projects, from_address(contents))
             return state, state["view"], f"Opened {name}"
         except BacklightError as error:
             return no_update, no_update, f"{name} cannot be used: {error}"
-
-
-def decode(contents: Any) -> bytes:
-    """Return the bytes of an uploaded file, which comes as a data address."""
-    try:
-        return base64.b64decode(str(contents).partition(",")[2], validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError(f"the upload is damaged ({error})") from error
 
 
 def _plain(name: str) -> str:

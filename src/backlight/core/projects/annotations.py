@@ -7,15 +7,10 @@ A change reads the file under a lock, adds its event, and replaces the file in o
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
-import re
-import unicodedata
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,48 +19,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.projects.curation import Curation
+from backlight.core.projects.events import (
+    CLUSTER_ACTIONS,
+    NOTE_LENGTH,
+    TAG_ACTIONS,
+    UNDO,
+    Event,
+    checked_name,
+    document,
+    indices,
+    made,
+    ranges,
+    read_events,
+)
 from backlight.core.store import atomic_text
-
-TAG_ACTIONS = ("tag", "untag", "note", "remove")
-CLUSTER_ACTIONS = ("rename", "merge", "hide", "show")
-UNDO = "undo"
-ACTIONS = (*TAG_ACTIONS, *CLUSTER_ACTIONS, UNDO)
-NAME_LENGTH, NOTE_LENGTH = 80, 4000
-LARGEST_INDEX = 1 << 32
-_RANGE = re.compile(r"(\d{1,10})(?:-(\d{1,10}))?")
-_CLUSTERS = re.compile(r"-?\d{1,9}(,-?\d{1,9})?")
-
-
-@dataclass(frozen=True)
-class Event:
-    """One change: who did what to which samples or clusters, and when.
-
-    samples: of a tag, as `ranges` writes them. place: "analysis/category/clustering" of clusters.
-    clusters: the cluster, and for a merge the one it is counted to, as "3" or "3,1".
-    text: a note, a cluster's name, or the id of the event that is undone.
-    """
-
-    id: str
-    at: str
-    by: str
-    do: str
-    tag: str = ""
-    samples: str = ""
-    text: str = ""
-    place: str = ""
-    clusters: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """What was done, for people."""
-        if self.do in TAG_ACTIONS:
-            return " ".join(filter(None, [self.do, self.tag, self.samples[:40]]))
-        first, _, second = self.clusters.partition(",")
-        if self.do == UNDO:
-            return "undo"
-        if self.do == "rename":
-            return f"rename cluster {first} to {self.text}" if self.text else f"unname cluster {first}"
-        return f"merge cluster {first} into {second}" if second else f"{self.do} cluster {first}"
 
 
 @dataclass(frozen=True)
@@ -98,10 +65,10 @@ class Annotations:
 
     def _parsed(self) -> list[Event]:
         try:
-            document = json.loads(self.path.read_text(encoding="utf-8"))
+            found = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise FormatError(f"{self.path} cannot be read ({error})") from error
-        return read_events(document, str(self.path))
+        return read_events(found, str(self.path))
 
     def tags(self) -> dict[str, Tag]:
         """Return the tags as the history leaves them, in the order they were made."""
@@ -133,7 +100,7 @@ class Annotations:
             events = self.history()
             if event not in (undoings(events, event.place) if event.do == UNDO else effective(events)):
                 raise RequestError("somebody has changed this meanwhile")
-            self._write([*events, _made(UNDO, text=event.id, place=event.place)])
+            self._write([*events, made(UNDO, text=event.id, place=event.place)])
 
     def tag(self, name: str, indices: ArrayLike) -> None:
         """Add samples to a tag, which is made when it is new."""
@@ -162,13 +129,12 @@ class Annotations:
             return len(fresh)
 
     def _record(self, do: str, **what: str) -> None:
-        event = _made(do, **what)
+        event = made(do, **what)
         with self._locked():
             self._write([*self.history(), event])
 
     def _write(self, events: Sequence[Event]) -> None:
-        document = {"version": 1, "events": [written(event) for event in events]}
-        atomic_text(self.path, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        atomic_text(self.path, json.dumps(document(events), ensure_ascii=False, indent=1) + "\n")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -178,58 +144,6 @@ class Annotations:
                 yield
         except OSError as error:
             raise RequestError(f"{self.path} cannot be written ({error.strerror or error})") from error
-
-
-def _made(do: str, **what: str) -> Event:
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    return _checked(Event(uuid.uuid4().hex, now, _user(), do, **what))
-
-
-def checked_name(name: Any) -> str:
-    """Return a tag's name without surrounding space; raise RequestError when it cannot be one."""
-    text = " ".join(name.split()) if isinstance(name, str) else ""
-    if not text or len(text) > NAME_LENGTH or any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise RequestError(f"a tag needs a name of 1 to {NAME_LENGTH} printable characters")
-    return text
-
-
-def read_events(document: Any, where: str) -> list[Event]:
-    """Return the events of a parsed annotation file; raise FormatError naming what does not fit."""
-    listed = document.get("events") if isinstance(document, dict) else None
-    if not isinstance(listed, list):
-        raise FormatError(f'{where}: expected {{"version": 1, "events": […]}}')
-    return [_event(entry, f"{where}: event {number}") for number, entry in enumerate(listed)]
-
-
-def _event(entry: Any, where: str) -> Event:
-    if not isinstance(entry, dict) or not all(isinstance(value, str) for value in entry.values()):
-        raise FormatError(f"{where} is not an object of texts")
-    try:
-        return _checked(Event(**entry))
-    except (TypeError, RequestError) as error:
-        raise FormatError(f"{where}: {error}") from error
-
-
-def _checked(event: Event) -> Event:
-    """Return an event whose parts fit what it does; raise RequestError for one that makes no sense."""
-    if event.do not in ACTIONS:
-        raise RequestError(f"'do' is {event.do!r}, expected one of {', '.join(ACTIONS)}")
-    if event.do in TAG_ACTIONS:
-        indices(event.samples)
-        return replace(event, tag=checked_name(event.tag))
-    if event.do in CLUSTER_ACTIONS:
-        wanted = 2 if event.do == "merge" else 1
-        if not _CLUSTERS.fullmatch(event.clusters) or event.clusters.count(",") != wanted - 1:
-            raise RequestError(f"'clusters' is {event.clusters[:40]!r}, expected {wanted} whole numbers")
-        if event.place.count("/") < 2:
-            raise RequestError(f"'place' is {event.place[:80]!r}, expected analysis/category/clustering")
-        return replace(event, text=checked_name(event.text) if event.text else "")
-    return event
-
-
-def written(event: Event) -> dict[str, str]:
-    """Return an event as it stands in the file: what is empty is left out."""
-    return {key: value for key, value in vars(event).items() if value or key in ("id", "at", "by", "do")}
 
 
 def effective(events: Iterable[Event]) -> list[Event]:
@@ -296,31 +210,3 @@ def tags_of(tags: Mapping[str, Tag], index: NDArray[np.int64]) -> list[list[str]
     """Return the names of the tags of each sample."""
     held = {name: np.isin(index, tag.samples) for name, tag in tags.items()}
     return [[name for name, holds in held.items() if holds[k]] for k in range(len(index))]
-
-
-def ranges(values: ArrayLike) -> str:
-    """Return dataset indices as text: "3-7,12"."""
-    unique = np.unique(np.asarray(values, dtype=np.int64))
-    if not len(unique):
-        return ""
-    runs = np.split(unique, np.flatnonzero(np.diff(unique) != 1) + 1)
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
-
-
-def indices(text: str) -> NDArray[np.int64]:
-    """Return the dataset indices of `ranges`' text, ascending."""
-    parts = []
-    for part in text.split(",") if text else []:
-        found = _RANGE.fullmatch(part.strip())
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
-        if not first <= last < LARGEST_INDEX or last - first > 10_000_000:
-            raise RequestError(f"{part[:40]!r} is no range of samples such as 3-7")
-        parts.append(np.arange(first, last + 1))
-    return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +13,20 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selected, selection
-from backlight.core.projects.annotations import (
-    NAME_LENGTH,
-    NOTE_LENGTH,
-    Annotations,
-    Tag,
-    checked_name,
-    read_events,
-    written,
+from backlight.core.panel import (
+    PLACE,
+    SCOPE,
+    Callbacks,
+    Panel,
+    PanelContext,
+    from_address,
+    selected,
+    selection,
 )
+from backlight.core.projects.annotations import Annotations, Tag
+from backlight.core.projects.events import NAME_LENGTH, NOTE_LENGTH, checked_name, document, read_events
 from backlight.core.projects.table import rows
+from backlight.plugins.viewers.controls import button, clicked
 from backlight.plugins.viewers.handout import FORMATS, encode
 from backlight.plugins.viewers.stepping import step, steps
 
@@ -107,7 +108,7 @@ class Annotate(Panel):
         )
         def change(*values: Any) -> Any:
             name, note, chosen, project, count = values[-5:]
-            if not ctx.triggered_id or not ctx.triggered[0]["value"] or project not in context.projects:
+            if not clicked() or project not in context.projects:
                 return no_update, no_update
             notes = context.projects[project].annotations
             try:
@@ -128,10 +129,10 @@ class Annotate(Panel):
             Output(context.id("name"), "value"),
             Output(context.id("note"), "value"),
             Input(context.item("pick", ALL), "n_clicks"),
-            *[State(context.store(store), "data") for store in ("project", "analysis", "category")],
+            *[State(context.store(store), "data") for store in SCOPE],
         )
         def pick(clicks: list[int | None], project: str, analysis: str, category: str) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            if not clicked():
                 return no_update, no_update, no_update
             tag = context.projects[project].annotations.tags().get(ctx.triggered_id["index"])
             if tag is None:
@@ -148,19 +149,19 @@ class Annotate(Panel):
             Output(context.id("said"), "children", allow_duplicate=True),
             Input(context.item("save", ALL), "n_clicks"),
             State(context.store("selection"), "data"),
-            *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
+            *[State(context.store(store), "data") for store in PLACE],
             prevent_initial_call=True,
         )
         def save(
             clicks: list[int | None], chosen: Any, project: str, analysis: str, category: str, clustering: str
         ) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            if not clicked():
                 return no_update, no_update
             form, opened = ctx.triggered_id["index"], context.projects[project]
             if form == "tags":
-                document = {"version": 1, "events": [written(e) for e in opened.annotations.history()]}
+                text = json.dumps(document(opened.annotations.history()), ensure_ascii=False)
                 name = opened.annotations.path.name
-                return dcc.send_string(json.dumps(document, ensure_ascii=False), name), f"Exported {name}"
+                return dcc.send_string(text, name), f"Exported {name}"
             tags = opened.annotations.tags()
             indices = selected(chosen)
             if not len(indices):
@@ -187,9 +188,9 @@ class Annotate(Panel):
             if not contents or project not in context.projects:
                 return no_update, no_update
             try:
-                document = json.loads(base64.b64decode(contents.partition(",")[2], validate=True))
-                added = context.projects[project].annotations.merge(read_events(document, str(name)))
-            except (binascii.Error, ValueError, RecursionError) as error:
+                found = json.loads(from_address(contents))
+                added = context.projects[project].annotations.merge(read_events(found, str(name)))
+            except (ValueError, RecursionError) as error:
                 return no_update, f"{name} is not JSON ({error})"
             except BacklightError as error:
                 return no_update, _sentence(error)
@@ -232,11 +233,10 @@ def _form(context: PanelContext) -> html.Div:
     add = html.Button("Nothing selected", id=context.id("add"), className="btn btn-sm main", disabled=True)
     words = {"tags": "All tags, for another copy", **{form: form.upper() for form in FORMATS}}
     buttons = [
-        html.Button(
+        button(
             "Tags" if form == "tags" else word,
-            id=context.item("save", form),
-            className="btn btn-sm",
-            title=word if form == "tags" else f"Ids, files, labels, predictions, clusters, tags as {word}",
+            context.item("save", form),
+            word if form == "tags" else f"Ids, files, labels, predictions, clusters, tags as {word}",
         )
         for form, word in reversed(words.items())
     ]
@@ -265,11 +265,7 @@ def _listing(context: PanelContext) -> html.Div:
 
 
 def _tag(context: PanelContext, tag: Tag, number: int) -> html.Div:
-    key = {"data-key": str(number)} if number <= 9 else {}
-
-    def button(part: str, text: str, title: str, **more: str) -> html.Button:
-        return html.Button(text, id=context.item(part, tag.name), className="btn btn-sm", title=title, **more)
-
+    key = str(number) if number <= 9 else ""
     pick = html.Button(
         tag.name,
         id=context.item("pick", tag.name),
@@ -278,12 +274,12 @@ def _tag(context: PanelContext, tag: Tag, number: int) -> html.Div:
     )
     return html.Div(
         [
-            html.Kbd(str(number)) if number <= 9 else html.Span(),
+            html.Kbd(key) if key else html.Span(),
             html.Div([pick, html.Div(tag.note, className="quiet note")], className="tag-text"),
             html.Span(f"{len(tag.samples):,}", className="number"),
-            button("more", "+", f"Add the selection to {tag.name}", **key),
-            button("less", "−", f"Take the selection out of {tag.name}"),
-            button("remove", "×", f"Remove {tag.name}"),
+            button("+", context.item("more", tag.name), f"Add the selection to {tag.name}", key=key),
+            button("−", context.item("less", tag.name), f"Take the selection out of {tag.name}"),
+            button("×", context.item("remove", tag.name), f"Remove {tag.name}"),
         ],
         className="tag-row",
     )

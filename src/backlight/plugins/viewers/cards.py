@@ -10,10 +10,10 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, image_url, mean_url, selection
-from backlight.core.projects.annotations import NAME_LENGTH
+from backlight.core.panel import PLACE, Callbacks, Panel, PanelContext, image_url, mean_url, selection
 from backlight.core.projects.curation import Curation
-from backlight.plugins.viewers.palette import cluster_colour
+from backlight.core.projects.events import NAME_LENGTH
+from backlight.plugins.viewers.controls import button, clicked, swatch
 from backlight.plugins.viewers.stepping import step, steps
 from backlight.plugins.viewers.summary import Summary, summarise
 
@@ -49,31 +49,26 @@ class Cards(Panel):
         return html.Div([picked, head, against, cards])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
-        """Fill the cards while they are in front; select a cluster's samples; compare two."""
-        place = [context.store(store) for store in ("project", "analysis", "category", "clustering")]
+        """Fill the cards while they are in front; select the samples of one; curate; compare two."""
+        self._fill(callback, context)
+        self._choose(callback, context)
+        self._curate(callback, context)
+        self._compare(callback, context)
 
+    def _fill(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("cards"), "children"),
             Output(context.id("hidden"), "children"),
             Output(context.id("steps"), "children"),
-            *[Input(store, "data") for store in place],
-            Input(context.store("colour"), "data"),
-            Input(context.store("shown"), "data"),
+            *[Input(context.store(store), "data") for store in (*PLACE, "colour", "shown")],
         )
-        def fill(
-            project: str,
-            analysis: str,
-            category: str,
-            clustering: str | None,
-            colour: dict[str, str],
-            shown: str,
-        ) -> Any:
+        def fill(*values: Any) -> Any:
+            *place, colour, shown = values
             if shown != context.name:
                 return (no_update,) * 3
-            found = _summaries(context, project, analysis, category, clustering)
-            if not category or not clustering:
+            if not all(place[2:]):
                 return html.P(EMPTY, className="empty"), None, None
-            head = _curated(context, (project, analysis, category, clustering))
+            found, head = _summaries(context, *place), _curated(context, tuple(place))
             if not found:
                 return html.P("All clusters are hidden." if head[0] else EMPTY, className="empty"), *head
             more = len(found) - MOST
@@ -81,38 +76,37 @@ class Cards(Panel):
                 f"{more} more cluster{' is' if more == 1 else 's are'} not shown.", className="quiet"
             )
             others = [(s.cluster, s.name) for s in found if s.cluster >= 0]
-            place, cmap = (project, analysis, category, clustering), colour["cmap"]
-            cards: list[Any] = [_card(context, place, s, cmap, others) for s in found[:MOST]]
+            cards: list[Any] = [_card(context, tuple(place), s, colour["cmap"], others) for s in found[:MOST]]
             return [*cards, *([rest] if len(found) > MOST else [])], *head
 
+    def _choose(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.store("selection"), "data"),
             Input(context.item("choose", ALL), "n_clicks"),
-            *[State(store, "data") for store in place],
+            *[State(context.store(store), "data") for store in PLACE],
         )
         def choose(
             clicks: list[int | None], project: str, analysis: str, category: str, clustering: str
         ) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            if not clicked():
                 return no_update
             cluster, found = ctx.triggered_id["index"], context.category(project, analysis, category)
             opened = context.projects[project]
             name = opened.curation(found, clustering).name(cluster)
             return selection((project, analysis, found.id), opened.members(found, clustering, cluster), name)
 
-        self._curate(callback, context)
-
+    def _compare(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
             Output(context.id("picked"), "data"),
             Input(context.item("pick", ALL), "n_clicks"),
-            *[Input(store, "data") for store in place],
+            *[Input(context.store(store), "data") for store in PLACE],
             State(context.id("picked"), "data"),
             prevent_initial_call=True,
         )
         def pick(clicks: list[int | None], *rest: Any) -> Any:
             if not isinstance(ctx.triggered_id, dict):
                 return []
-            if not ctx.triggered[0]["value"]:
+            if not clicked():
                 return no_update
             cluster, picked = ctx.triggered_id["index"], rest[-1] or []
             return [c for c in picked if c != cluster] if cluster in picked else [*picked, cluster][-2:]
@@ -123,7 +117,7 @@ class Cards(Panel):
             Input(context.id("picked"), "data"),
             Input(context.store("colour"), "data"),
             State(context.item("pick", ALL), "id"),
-            *[State(store, "data") for store in place],
+            *[State(context.store(store), "data") for store in PLACE],
         )
         def compare(picked: list[int], colour: dict[str, str], ids: list[dict[str, Any]], *place: str) -> Any:
             pressed = ["true" if item["index"] in picked else "false" for item in ids]
@@ -143,11 +137,11 @@ class Cards(Panel):
             State(context.item("name", ALL), "id"),
             State(context.item("name", ALL), "value"),
             State(context.item("into", ALL), "value"),
-            *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
+            *[State(context.store(store), "data") for store in PLACE],
         )
         def curate(*values: Any) -> Any:
             ids, names, others, *place = values[len(acts) + 1 :]
-            if not ctx.triggered_id or not ctx.triggered[0]["value"] or not all(place):
+            if not clicked() or not all(place):
                 return no_update, no_update
             try:
                 act = ctx.triggered_id["type"].removeprefix(context.id(""))
@@ -193,12 +187,7 @@ def _curated(context: PanelContext, place: tuple[str, ...]) -> tuple[Any, Any]:
     category = context.category(*place[:3])
     curation = context.projects[place[0]].curation(category, place[3])
     buttons = [
-        html.Button(
-            f"Show {curation.name(c)}",
-            id=context.item("show", c),
-            className="btn btn-sm",
-            title="It is hidden",
-        )
+        button(f"Show {curation.name(c)}", context.item("show", c), "It is hidden")
         for c in sorted(curation.hidden)
     ]
     return buttons, steps(context, context.projects[place[0]].annotations, _key(context, place))
@@ -225,8 +214,8 @@ def _menu(context: PanelContext, summary: Summary, others: list[tuple[int, str]]
     def item(part: str) -> dict[str, Any]:
         return context.item(part, summary.cluster)
 
-    def button(part: str, text: str) -> html.Button:
-        return html.Button(text, id=item(part), className="btn btn-sm", title=f"{text} {summary.name}")
+    def act(part: str, text: str) -> html.Button:
+        return button(text, item(part), f"{text} {summary.name}")
 
     name = dbc.Input(id=item("name"), value=summary.name, maxLength=NAME_LENGTH, size="sm")
     into = dbc.Select(
@@ -236,9 +225,9 @@ def _menu(context: PanelContext, summary: Summary, others: list[tuple[int, str]]
         size="sm",
     )
     rows = [
-        html.Div([html.Label(["Name", name], className="grow"), button("rename", "Rename")]),
-        html.Div([html.Label(["Merge into", into], className="grow"), button("merge", "Merge")]),
-        button("hide", "Hide"),
+        html.Div([html.Label(["Name", name], className="grow"), act("rename", "Rename")]),
+        html.Div([html.Label(["Merge into", into], className="grow"), act("merge", "Merge")]),
+        act("hide", "Hide"),
     ]
     return html.Details(
         [
@@ -262,12 +251,7 @@ def _card(
         className="link",
         title="Select its samples",
     )
-    pick = html.Button(
-        "⇄",
-        id=context.item("pick", summary.cluster),
-        className="btn btn-sm",
-        title="Compare with another cluster",
-    )
+    pick = button("⇄", context.item("pick", summary.cluster), "Compare with another cluster")
     size = html.Span(f"{summary.size:,} · {summary.share:.0%}", className="quiet grow")
     mean = _mean(place, summary, cmap)
     rows = [
@@ -286,8 +270,7 @@ def _card(
 
 
 def _name(summary: Summary) -> list[Any]:
-    swatch = html.Span(className="swatch", style={"backgroundColor": cluster_colour(summary.cluster)})
-    return [swatch, summary.name[0].upper() + summary.name[1:]]
+    return [swatch(summary.cluster), summary.name[0].upper() + summary.name[1:]]
 
 
 def _mean(place: tuple[str, ...], summary: Summary, cmap: str, minus: Summary | None = None) -> html.Img:

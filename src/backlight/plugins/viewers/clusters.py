@@ -10,10 +10,10 @@ import numpy as np
 from dash import Input, Output, html
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, typed_indices
+from backlight.core.panel import PLACE, Callbacks, Panel, PanelContext, typed_indices
 from backlight.core.project import Category
-from backlight.core.projects.curation import Curation
-from backlight.plugins.viewers.palette import NOISE, cluster_colour
+from backlight.core.projects.curation import NOISE, Curation
+from backlight.plugins.viewers.palette import cluster_colour
 
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 AS_FOUND = Curation()
@@ -42,8 +42,7 @@ class Clusters(Panel):
         callback.clientside(
             "(...args) => backlight.clusters.show(...args)",
             Output(context.id("count"), "children"),
-            *[Input(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
-            Input(context.store("selection"), "data"),
+            *[Input(context.store(store), "data") for store in (*PLACE, "selection")],
         )
 
 

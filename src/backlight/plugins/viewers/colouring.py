@@ -9,17 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.project import Category, Project
+from backlight.core.projects.curation import NOISE
 from backlight.core.projects.table import Table, category_table
-from backlight.plugins.viewers.palette import COLOURS, NOISE, NOISE_COLOUR, cluster_colour
+from backlight.plugins.viewers.palette import COLOURS, NOISE_COLOUR, cluster_colour
 
-PLAIN = {
-    "cluster": "cluster",
-    "label": "label",
-    "prediction": "prediction",
-    "correctness": "correctness",
-    "confidence": "confidence",
-    "split": "split",
-}
+PLAIN = ("cluster", "label", "prediction", "correctness", "confidence", "split")
 SCALE = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#e3c93b")
 """Low to high, after cividis: as readable for the colour-blind."""
 WRONG, RIGHT = "#cc3311", "#4477aa"
@@ -32,7 +26,7 @@ def choices(project: Project, category: Category) -> list[dict[str, str]]:
     """Return what points of a class can be coloured by, as options of a select."""
     scores = [name for name in category.scores if _per_cluster(category, name) is not None]
     return [
-        *({"value": key, "label": word} for key, word in PLAIN.items()),
+        *({"value": word, "label": word} for word in PLAIN),
         *({"value": f"score:{name}", "label": f"score: {name}"} for name in scores),
         *({"value": f"tag:{name}", "label": f"tag: {name}"} for name in project.annotations.tags()),
     ]

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ALL, Input, Output, State, ctx, html, no_update
 from numpy.typing import NDArray
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, selection, typed_array
+from backlight.core.panel import PLACE, SCOPE, Callbacks, Panel, PanelContext, selection, typed_array
 from backlight.core.project import Category, Project
 from backlight.core.projects.curation import Curation
+from backlight.plugins.viewers.controls import clicked, select, swatch
 from backlight.plugins.viewers.embedding import SCRIPT, map_place, map_stores, read_groups, read_points
 from backlight.plugins.viewers.overlap import Side, cell, overlap, renumbered, side
-from backlight.plugins.viewers.palette import cluster_colour
 
 FIELDS = {
     "project": "Project",
@@ -26,7 +25,6 @@ FIELDS = {
     "clustering": "Clustering",
     "embedding": "Map",
 }
-PLACE = ("project", "analysis", "category", "clustering")
 
 
 @final
@@ -40,7 +38,7 @@ class Compare(Panel):
         """Return the choice of what to compare with, the place of the overlap, and the second map."""
         fields = [
             html.Div(
-                [html.Label(word, htmlFor=context.id(key)), dbc.Select(id=context.id(key), size="sm")],
+                select(context, key, word),
                 className="control",
                 id=context.id(f"{key}-control"),
                 hidden=key == "project" and len(context.projects) < 2,
@@ -94,9 +92,8 @@ class Compare(Panel):
                 return no_update, no_update, no_update
             both = Both(context, here, other)
             scope, clustering, embedding = (*other[:2], both.second.id), other[3], other[4]
-            points = groups = None
-            if embedding in both.second.embeddings:
-                points = read_points(context, scope, {"name": embedding, "x": 0, "y": 1})
+            points, groups = read_points(context, scope, {"name": embedding, "x": 0, "y": 1}), None
+            if points is not None:
                 points |= {"index": typed_array(both.numbers()), "home": here[0], "known": both.known}
                 groups = read_groups(context, scope, clustering or None)
             if not both.clustered:
@@ -127,7 +124,7 @@ class Compare(Panel):
             Output(context.store("selection"), "data"),
             Input(context.id("drawn"), "data"),
             State(context.id("points"), "data"),
-            *[State(context.store(store), "data") for store in PLACE[:3]],
+            *[State(context.store(store), "data") for store in SCOPE],
         )
 
         @callback(
@@ -137,7 +134,7 @@ class Compare(Panel):
             *[State(context.id(key), "value") for key in FIELDS],
         )
         def choose(clicks: list[int | None], *values: str) -> Any:
-            if not ctx.triggered_id or not ctx.triggered[0]["value"]:
+            if not clicked():
                 return no_update
             both = Both(context, values[:4], values[4:])
             row, column = (int(part) for part in ctx.triggered_id["index"].split(":"))
@@ -259,8 +256,7 @@ def _overlap(context: PanelContext, both: Both) -> list[Any]:
 
 
 def _name(cluster: int, curation: Curation) -> list[Any]:
-    swatch = html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)})
-    return [swatch, curation.name(cluster).removeprefix("cluster ")]
+    return [swatch(cluster), curation.name(cluster).removeprefix("cluster ")]
 
 
 def _cell(context: PanelContext, row: int, column: int, count: int, most: int) -> html.Td:

@@ -14,7 +14,7 @@ import dash_bootstrap_components as dbc
 from dash import Input, Output, State, dcc, html, no_update
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext, typed_array, typed_indices
+from backlight.core.panel import SCOPE, Callbacks, Panel, PanelContext, typed_array, typed_indices
 from backlight.core.project import Embedding
 from backlight.plugins.viewers.colouring import PLAIN, choices, group
 
@@ -32,7 +32,7 @@ class EmbeddingMap(Panel):
     def layout(self, context: PanelContext) -> Any:
         """Return the map, its tooltip and the stores that hold what the map is drawn from."""
         by = dbc.Select(
-            id=context.id("by"), options=[*PLAIN], value="cluster", size="sm", className="colour-by"
+            id=context.id("by"), options=list(PLAIN), value="cluster", size="sm", className="colour-by"
         )
         return html.Div(
             [
@@ -54,11 +54,11 @@ class EmbeddingMap(Panel):
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Serve coordinates and clusters; ask, draw, select and preview in the browser."""
-        place = [Input(context.store(store), "data") for store in ("project", "analysis", "category")]
+        place = [Input(context.store(store), "data") for store in SCOPE]
         callback.script(SCRIPT)
-        callback.data("points", lambda scope, chosen: _found(read_points(context, tuple(scope), chosen)))
+        callback.data("points", lambda scope, chosen: read_points(context, tuple(scope), chosen))
         callback.data(
-            "groups", lambda scope, clustering, by: _found(read_groups(context, tuple(scope), clustering, by))
+            "groups", lambda scope, clustering, by: read_groups(context, tuple(scope), clustering, by)
         )
 
         @callback(Output(context.id("by"), "options"), *place, Input(context.store("shown"), "data"))
@@ -110,16 +110,13 @@ def map_place(context: PanelContext) -> html.Div:
     return html.Div(id=context.id("map"), className="scatter", role="application", tabIndex=0)
 
 
-def _found(data: Any) -> Any:
-    """Return None for what the toolbar is about to replace."""
-    return None if data is no_update else data
-
-
-def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict[str, Any]) -> Any:
-    """Return the two chosen columns with their dataset indices and axis titles."""
+def read_points(
+    context: PanelContext, scope: tuple[str, str, str], chosen: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return two columns with their dataset indices and axis titles; None for a map there is not."""
     category = context.category(*scope)
     if chosen["name"] not in category.embeddings:
-        return no_update  # the toolbar is about to replace it by one this class has
+        return None  # the toolbar is about to replace it by one this class has
     embedding = category.embedding(chosen["name"])
     shown = [int(chosen[axis]) for axis in ("x", "y")]
     columns = embedding.columns(*embedding.component[shown])
@@ -135,11 +132,14 @@ def read_points(context: PanelContext, scope: tuple[str, str, str], chosen: dict
 
 def read_groups(
     context: PanelContext, scope: tuple[str, str, str], clustering: str | None, by: str | None = "cluster"
-) -> Any:
-    """Return the group of every sample, and the groups, noise or unknown first: it is drawn beneath."""
+) -> dict[str, Any] | None:
+    """Return the group of every sample, and the groups, noise or unknown first: it is drawn beneath.
+
+    None for a clustering there is not.
+    """
     category = context.category(*scope)
     if clustering is not None and clustering not in category.clusterings:
-        return no_update
+        return None
     ids, entries = group(context.projects[scope[0]], category, clustering, by or "cluster")
     return {"scope": scope, "ids": typed_array(ids), "clusters": entries, "by": by or "cluster"}
 

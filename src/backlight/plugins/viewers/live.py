@@ -6,37 +6,31 @@ size; the server answers each question from what the question brings and keeps n
 
 from __future__ import annotations
 
-import base64
-import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
-import dash_bootstrap_components as dbc
 import numpy as np
 from dash import Input, Output, State, dcc, html, no_update
 from numpy.typing import NDArray
-from PIL import Image
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import (
+    SCOPE,
     Callbacks,
     Panel,
     PanelContext,
     check_colour,
-    image_url,
+    from_address,
     selected,
     selection,
-    typed_array,
 )
-from backlight.core.pictures.heatmap import overlay, rgb_heatmap
-from backlight.core.project import Category, Project
-from backlight.core.projects.live import NONE, RUN, Answer, Live, Question, picture_of, read_upload
-from backlight.core.projects.sample import probabilities
-from backlight.plugins.viewers.placing import Placed, likeness, place, space_of
+from backlight.core.project import Project
+from backlight.core.projects.live import NONE, RUN, Live, Question, picture_of, read_upload
+from backlight.plugins.viewers.answering import Look, address, answered
+from backlight.plugins.viewers.controls import button, select
 
 PREDICTED = "predicted"
-BEST = 5
 LARGEST = 44 << 20
 """Bytes of an upload that the browser still sends; what is above the limit itself gets a sentence."""
 
@@ -48,7 +42,6 @@ OFF = (
     ".",
 )
 WAITING = "Drop a picture on the left, or select a sample and press “Explain it”."
-PLACE = ("project", "analysis", "category")
 
 
 @final
@@ -62,13 +55,8 @@ class LivePanel(Panel):
         """Return the form and the place of the answer, or how to switch the panel on."""
         said = html.Span(id=context.id("said"), className="quiet grow", role="status")
         busy = html.Span(id=context.id("busy"), className="live-busy", role="status")
-        clear = html.Button(
-            "Clear",
-            id=context.id("clear"),
-            className="btn btn-sm",
-            title="Forget the picture, and take its cross from the map",
-            hidden=True,
-        )
+        title = "Forget the picture, and take its cross from the map"
+        clear = button("Clear", context.id("clear"), title, hidden=True)
         head = html.Div([html.H2("Live"), said, busy, clear], className="panel-head")
         if not context.live:
             return html.Div([head, html.P(OFF, className="empty")])
@@ -130,10 +118,10 @@ class LivePanel(Panel):
                 return no_update, no_update
             name = str(name or "the upload")[:80]
             try:
-                fitted = context.live[project].preprocessing.fit(read_upload(_decoded(contents), name))
+                fitted = context.live[project].preprocessing.fit(read_upload(from_address(contents), name))
             except BacklightError as error:
                 return no_update, str(error)
-            return {"name": name, "source": _address(fitted), "index": None}, name
+            return {"name": name, "source": address(fitted), "index": None}, name
 
         @callback(
             Output(context.id("picture"), "data", allow_duplicate=True),
@@ -171,7 +159,7 @@ class LivePanel(Panel):
             Output(context.id("clear"), "hidden"),
             Input(context.id("picture"), "data"),
             *[Input(context.id(key), "value") for key in ("target", "composite", "method")],
-            *[Input(context.store(store), "data") for store in (*PLACE, "colour", "shown")],
+            *[Input(context.store(store), "data") for store in (*SCOPE, "colour", "shown")],
             State(context.id("asked"), "data"),
             prevent_initial_call=True,
             running=[(Output(context.id("busy"), "children"), "Explaining …", "")],
@@ -186,8 +174,8 @@ class LivePanel(Panel):
             if not picture:
                 return _waiting(), None, question, "", True
             try:
-                look = Look(context, dict(zip(PLACE, place, strict=True)), check_colour(colour or {}))
-                answer = _answer(look, picture, Question(composite, method, _class(target)))
+                look = Look(context, dict(zip(SCOPE, place, strict=True)), check_colour(colour or {}))
+                answer = answered(look, picture, Question(composite, method, _class(target)))
             except BacklightError as error:
                 return html.P(str(error), className="empty wrong", role="alert"), None, question, "", False
             return *answer, question, str(picture["name"]), False
@@ -204,159 +192,8 @@ class LivePanel(Panel):
             return selection(placed["scope"], selected(placed), f"nearest to {placed['label']}")
 
 
-@dataclass(frozen=True)
-class Look:
-    """What is looked at while a picture is explained: the values of the stores by name, and the colours."""
-
-    context: PanelContext
-    place: dict[str, Any]
-    colour: dict[str, str]
-
-    @property
-    def project(self) -> Project:
-        """The project."""
-        return self.context.projects[self.place["project"]]
-
-    @property
-    def live(self) -> Live:
-        """Its model."""
-        return self.context.live[self.place["project"]]
-
-    @property
-    def category(self) -> Category | None:
-        """The class whose map is shown, if any."""
-        chosen = [self.place[key] for key in PLACE]
-        return self.context.category(*chosen) if all(chosen) else None
-
-
-def _answer(look: Look, picture: dict[str, Any], question: Question) -> tuple[Any, dict[str, Any] | None]:
-    """Return what is shown of one explanation, and what the store `placed` is to hold."""
-    index, name = picture.get("index"), str(picture["name"])[:80]
-    pixels = _pixels(str(picture["source"])) if index is None else picture_of(look.project, int(index))
-    found, missing = _explained(look, pixels, question)
-    notes = _notes(look, question, found)
-    if index is not None:
-        notes += _agreement(look.project, int(index), found)
-    parts = [_pictures(found, look.colour), _prediction(look.project, found)]
-    try:
-        if missing or look.category is None:
-            raise RequestError(missing or "there is no class here")
-        placed = place(look.project, look.category, found.relevance if found.layer is None else found.layer)
-    except BacklightError as error:
-        parts += [html.Div(className="live-place"), _note_list([*notes, f"Not placed: {error}."])]
-        return html.Div(parts, className="live-found"), None
-    parts += [_neighbourhood(look, placed), _note_list([*notes, _how(look, placed)])]
-    scope = [look.place[key] for key in PLACE]
-    where = {"indices": typed_array(placed.index), "weights": typed_array(placed.weights)}
-    return html.Div(parts, className="live-found"), {"scope": scope, "label": name, **where}
-
-
-def _explained(look: Look, pixels: NDArray[np.uint8], question: Question) -> tuple[Answer, str]:
-    """Explain, with the relevance of the layer that the analysis compares; where it has none, say why."""
-    layer = space_of(look.category) if look.category else None
-    if layer is None:
-        return look.live.explain(pixels, question), ""
-    try:
-        return look.live.explain(pixels, replace(question, layer=layer)), ""
-    except RequestError as error:
-        return look.live.explain(pixels, question), str(error)
-
-
-def _notes(look: Look, question: Question, found: Answer) -> list[str]:
-    """Return what a person should know before comparing this heatmap with the run's."""
-    notes = []
-    if look.live.same_weights is False:
-        notes.append("The model's weights are not those that the run was made with.")
-    if question.composite != RUN or question.method != RUN:
-        composite, method = look.live.recipe
-        notes.append(f"The run's own heatmaps were made by {_recipe(composite, method)}; this one was not.")
-    label = look.category.label if look.category else None
-    if label is not None and label.index != found.target:
-        other = look.project.labels.label(found.target).name
-        notes.append(f"The map holds explanations of {label.name}; this one explains {other}.")
-    return notes
-
-
-def _agreement(project: Project, index: int, found: Answer) -> list[str]:
-    """Say how alike the heatmap is to the one that the run stored of the same sample."""
-    if not project.attributions.holds(np.array([index]))[0]:
-        return []
-    alike = likeness(found.relevance, project.attributions.relevance(index))
-    return [f"Cosine with the heatmap that the run stored: {alike:.3f}."] if np.isfinite(alike) else []
-
-
-def _how(look: Look, placed: Placed) -> str:
-    assert look.category is not None
-    total, layer = len(look.category.index), space_of(look.category)
-    among = f"{placed.compared:,}" if placed.compared == total else f"{placed.compared:,} of {total:,}"
-    steps = f", after {', '.join(placed.steps)}" if placed.steps else ""
-    return (
-        f"Its cross on the map is the mean of its {len(placed.index)} nearest samples' places, weighted by "
-        f"1/distance. Distances are between {f'relevance of layer {layer}' if layer else 'heatmaps'}{steps}, "
-        f"as in the analysis, to {among} samples. The map itself is not computed anew."
-    )
-
-
-def _pictures(found: Answer, colour: dict[str, str]) -> html.Div:
-    cmap, scaling = colour["cmap"], colour["scaling"] if colour["scaling"] != "shared" else "image"
-    heat = rgb_heatmap(found.relevance, cmap, scaling)
-    over = overlay(found.relevance, found.picture, cmap, scaling)
-    shown = (("input", found.picture), ("heatmap", heat), ("overlay", over))
-    return html.Div(
-        [
-            html.Figure([html.Img(src=_address(pixels), alt=word), html.Figcaption(word)])
-            for word, pixels in shown
-        ],
-        className="live-pictures",
-    )
-
-
-def _prediction(project: Project, found: Answer) -> html.Div:
-    chances = probabilities(found.output[None])[0]
-    best = np.argsort(-chances, kind="stable")[:BEST].tolist()
-    listed = [*best, *([found.target] if found.target not in best else [])]
-    rows = [
-        html.Tr(
-            [
-                html.Td(project.labels.label(k).name, title=project.labels.label(k).name),
-                html.Td(f"{chances[k]:.1%}", className="number"),
-                html.Td("explained" if k == found.target else "", className="quiet"),
-            ],
-            className="chosen" if k == found.target else "",
-        )
-        for k in listed
-    ]
-    heading = html.Div(["Prediction", html.Span(f"{found.seconds:.1f} s", className="quiet")])
-    return html.Div([heading, html.Table(html.Tbody(rows))], className="live-prediction")
-
-
-def _neighbourhood(look: Look, placed: Placed) -> html.Div:
-    category, colour = look.category, look.colour
-    assert category is not None
-    strip = [
-        html.Img(
-            src=image_url(look.project.name, int(i), "overlay", colour["cmap"]),
-            alt=f"sample {i}",
-            title=f"sample {i}, distance {d:.3g}",
-        )
-        for i, d in zip(placed.index.tolist(), placed.distance.tolist(), strict=True)
-    ]
-    button = html.Button(
-        "Select them",
-        id=look.context.id("neighbours"),
-        className="btn btn-sm",
-        title="Select the nearest samples",
-    )
-    heading = html.Div(["Nearest in ", category.name, button], className="live-near")
-    return html.Div([heading, html.Div(strip, className="strip")], className="live-place")
-
-
 def _waiting() -> html.P:
     return html.P(WAITING, className="empty")
-
-
-def _note_list(notes: list[str]) -> html.Ul:
-    return html.Ul([html.Li(note) for note in notes], className="live-notes")
 
 
 def _form(context: PanelContext) -> html.Div:
@@ -371,12 +208,7 @@ def _form(context: PanelContext) -> html.Div:
     )
     use = html.Button("No sample selected", id=context.id("use"), className="btn btn-sm", disabled=True)
     fields = [
-        html.Div(
-            [
-                html.Label(word, htmlFor=context.id(key)),
-                dbc.Select(id=context.id(key), value=value, size="sm"),
-            ]
-        )
+        html.Div(select(context, key, word, value=value))
         for key, word, value in (
             ("target", "Class to explain", PREDICTED),
             ("composite", "Composite", RUN),
@@ -407,12 +239,6 @@ def _facts(live: Live) -> str:
     return f"{type(live.model).__name__}, {same[live.same_weights]}; pictures become {width} x {height}."
 
 
-def _recipe(composite: str, method: str) -> str:
-    return (
-        method if composite == NONE else composite if method == "gradient" else f"{composite} with {method}"
-    )
-
-
 def _class(target: Any) -> int | None:
     if target in (None, PREDICTED):
         return None
@@ -428,25 +254,6 @@ def _chosen(indices: NDArray[np.int64], sample: Any) -> int:
     if not len(indices):
         raise RequestError("select a sample first")
     return int(indices[0])
-
-
-def _decoded(contents: str) -> bytes:
-    try:
-        return base64.b64decode(str(contents).partition(",")[2], validate=True)
-    except ValueError as error:
-        raise RequestError(f"the upload is damaged ({error})") from error
-
-
-def _pixels(address: str) -> NDArray[np.uint8]:
-    """Return the picture behind what `_address` made, or somebody else put in its place."""
-    return read_upload(_decoded(address), "the picture")
-
-
-def _address(pixels: NDArray[np.uint8]) -> str:
-    """Return a picture as the address of a lossless one that needs no request."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 @hookimpl

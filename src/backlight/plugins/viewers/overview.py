@@ -12,7 +12,7 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, mean_url, selection
 from backlight.core.project import Project
-from backlight.plugins.viewers.palette import cluster_colour
+from backlight.plugins.viewers.controls import button, clicked, swatch
 from backlight.plugins.viewers.ranking import Row, read, read_row, with_accuracy
 
 NOTHING = "–"
@@ -110,13 +110,8 @@ class Overview(Panel):
             debounce=0.2,
             maxLength=100,
         )
-        wide = html.Button(
-            "All scores",
-            id=context.id("widen"),
-            className="btn btn-sm",
-            title="Show every score in the place of the map",
-            **{"aria-pressed": "false"},
-        )
+        title = "Show every score in the place of the map"
+        wide = button("All scores", context.id("widen"), title, **{"aria-pressed": "false"})
         head = html.Div(
             [
                 html.H2("Classes"),
@@ -138,9 +133,9 @@ class Overview(Panel):
         table = html.Table([html.Thead(headings), html.Tbody(id=context.id("rows"))], className="ranking")
         pager = html.Div(
             [
-                html.Button("‹", id=context.id("previous"), title="Previous classes", className="btn btn-sm"),
+                button("‹", context.id("previous"), "Previous classes"),
                 html.Span(id=context.id("pages"), className="quiet", role="status"),
-                html.Button("›", id=context.id("next"), title="Next classes", className="btn btn-sm"),
+                button("›", context.id("next"), "Next classes"),
             ],
             id=context.id("pager"),
             className="pager",
@@ -171,7 +166,7 @@ class Overview(Panel):
             prevent_initial_call=True,
         )
         def sort(clicks: list[int | None], now: dict[str, Any]) -> Any:
-            if not any(clicks) or not ctx.triggered_id:
+            if not clicked():
                 return no_update
             key = ctx.triggered_id["index"]
             return {
@@ -266,7 +261,7 @@ class Overview(Panel):
             State(context.store("project"), "data"),
         )
         def go(clicks: list[int | None], project: str) -> Any:
-            if not any(clicks) or not ctx.triggered_id:
+            if not clicked():
                 return (no_update,) * 5
             analysis, _, category = str(ctx.triggered_id["index"]).partition("\n")
             found = context.category(project, analysis, category)
@@ -371,7 +366,7 @@ def _suspect_cell(context: PanelContext, project: Project, row: Row) -> Any:
     )
     return html.Span(
         [
-            html.Span(className="swatch", style={"backgroundColor": cluster_colour(cluster)}),
+            swatch(cluster),
             picture,
             html.Span(f"{name.removeprefix('cluster ')} · {size:,}", className="suspect-name"),
         ],

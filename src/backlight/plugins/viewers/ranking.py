@@ -39,7 +39,6 @@ class Row:
     baseline: float | None = None
     contrast: float | None = None
     gap: int | None = None
-    clusters: int | None = None
     smallest: float | None = None
     clustering: str | None = None
     suspect: tuple[int, int, float | None] | None = None
@@ -89,7 +88,6 @@ def read_row(category: Category) -> Row:
         baseline=_finite(recorded.get("baseline")),
         contrast=_finite(scores.get("contrast")),
         gap=int(scores["eigengap"]) if "eigengap" in scores else None,
-        clusters=int(recorded["cluster_count"]) if "cluster_count" in recorded else None,
         analysis=category.analysis,
         **_suspect(category),
     )

@@ -1,33 +1,34 @@
-"""The selected samples: a paged grid of inputs, heatmaps or overlays, and a large view of one of them."""
+"""The selected samples: a paged grid of inputs, heatmaps or overlays; a click enlarges one (enlarging.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, final
-from urllib.parse import urlencode
 
 import dash_bootstrap_components as dbc
 import numpy as np
 from dash import ALL, Input, Output, State, html, no_update
 
-from backlight.core.errors import FormatError, RequestError
+from backlight.core.errors import RequestError
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import (
     COLOUR_DEFAULTS,
     MODES,
+    PLACE,
     SAMPLINGS,
     Callbacks,
     Panel,
     PanelContext,
     from_typed,
-    image_url,
     selection,
 )
 from backlight.core.pictures.heatmap import COLOUR_MAPS, SCALINGS
-from backlight.core.project import Category, Project
+from backlight.core.project import Category
 from backlight.core.projects.sample import Sample, describe
 from backlight.plugins.viewers.arranging import ORDERS, Place, arranged
+from backlight.plugins.viewers.controls import button, select, switch
+from backlight.plugins.viewers.enlarging import enlarged, large
 from backlight.plugins.viewers.searching import FILTERS
 from backlight.plugins.viewers.summary import analysis_space
 
@@ -48,8 +49,6 @@ SCALING_WORDS = [
         strict=True,
     )
 ]
-MOST_CHANNELS = 12
-
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
@@ -62,24 +61,8 @@ class Samples(Panel):
 
     def layout(self, context: PanelContext) -> Any:
         """Return the head with picture mode, colour map and pages, the grid, and the large view."""
-        modes = dbc.RadioItems(
-            id=context.id("mode"),
-            options=[{"label": mode.capitalize(), "value": mode} for mode in MODES],
-            value="overlay",
-            className="switch",
-            inputClassName="btn-check",
-            labelClassName="btn btn-sm",
-            labelCheckedClassName="active",
-        )
-        view = dbc.RadioItems(
-            id=context.id("view"),
-            options=[{"label": "Grid", "value": "grid"}, {"label": "Table", "value": "table"}],
-            value="grid",
-            className="switch",
-            inputClassName="btn-check",
-            labelClassName="btn btn-sm",
-            labelCheckedClassName="active",
-        )
+        modes = switch(context.id("mode"), {mode: mode.capitalize() for mode in MODES}, "overlay")
+        view = switch(context.id("view"), {"grid": "Grid", "table": "Table"}, "grid")
         order = dbc.Select(id=context.id("order"), options=ORDERS, value="given", size="sm")
         search = dbc.Input(
             id=context.id("search"),
@@ -91,17 +74,9 @@ class Samples(Panel):
         )
         pager = html.Div(
             [
-                html.Button(
-                    "‹",
-                    id=context.id("previous"),
-                    title="Previous page",
-                    className="btn btn-sm",
-                    **{"data-key": "p"},
-                ),
+                button("‹", context.id("previous"), "Previous page", key="p"),
                 html.Span(id=context.id("pages"), className="quiet"),
-                html.Button(
-                    "›", id=context.id("next"), title="Next page", className="btn btn-sm", **{"data-key": "n"}
-                ),
+                button("›", context.id("next"), "Next page", key="n"),
             ],
             id=context.id("pager"),
             className="pager",
@@ -121,7 +96,7 @@ class Samples(Panel):
             ],
             className="panel-head",
         )
-        return html.Div([head, html.Div(id=context.id("grid"), className="grid"), _large(context)])
+        return html.Div([head, html.Div(id=context.id("grid"), className="grid"), large(context)])
 
     def callbacks(self, callback: Callbacks, context: PanelContext) -> None:
         """Draw a page in the browser (samples.js), which is told about its samples only."""
@@ -174,7 +149,7 @@ class Samples(Panel):
             Output(context.id("large"), "is_open", allow_duplicate=True),
             Input(context.id("similar"), "n_clicks"),
             State(context.store("sample"), "data"),
-            *[State(context.store(s), "data") for s in ("project", "analysis", "category", "clustering")],
+            *[State(context.store(store), "data") for store in PLACE],
         )
         def find(
             clicks: int | None,
@@ -212,8 +187,7 @@ class Samples(Panel):
                 return no_update, no_update, no_update
             project = context.projects[name]
             found = describe(project, [sample])[0]
-            body = _large_body(project.name, found, colour, _channels(project, found, colour))
-            return True, found.label or f"Sample {sample}", body
+            return True, found.label or f"Sample {sample}", enlarged(project, found, colour)
 
 
 def _page(
@@ -276,12 +250,7 @@ def _pictures(context: PanelContext) -> html.Details:
         className="colour-bar",
     )
     fields = [
-        html.Div(
-            [
-                html.Label(word, htmlFor=context.id(key)),
-                dbc.Select(id=context.id(key), options=options, value=COLOUR_DEFAULTS[key], size="sm"),
-            ]
-        )
+        html.Div(select(context, key, word, options=options, value=COLOUR_DEFAULTS[key]))
         for key, word, options in (
             ("cmap", "Colour map", list(COLOUR_MAPS)),
             ("scaling", "Strength", SCALING_WORDS),
@@ -292,103 +261,6 @@ def _pictures(context: PanelContext) -> html.Details:
     return html.Details(
         [summary, html.Div(fields, className="menu")], id=context.id("pictures"), className="drop"
     )
-
-
-def _large(context: PanelContext) -> dbc.Modal:
-    steps = [
-        html.Button(
-            text, id=context.item("step", by), className="btn btn-sm", title=title, **{"data-key": key}
-        )
-        for text, by, title, key in (("‹", -1, "Previous sample", "p"), ("›", 1, "Next sample", "n"))
-    ]
-    steps.append(
-        html.Button(
-            "Similar",
-            id=context.id("similar"),
-            className="btn btn-sm",
-            title="Select the samples nearest to this one in the analysis",
-            **{"data-key": "s"},
-        )
-    )
-    header = dbc.ModalHeader(
-        [dbc.ModalTitle(id=context.id("large-title")), html.Div(steps, className="steps")]
-    )
-    body = dbc.ModalBody(id=context.id("large-body"))
-    return dbc.Modal(
-        [header, body],
-        id=context.id("large"),
-        is_open=False,
-        size="xl",
-        centered=True,
-        labelledby=context.id("large-title"),
-    )
-
-
-def _channels(project: Project, sample: Sample, colour: dict[str, str]) -> html.Details | None:
-    """Return the heatmap of every channel on one scale, and the share of the relevance that each has."""
-    try:
-        relevance = np.nan_to_num(project.attributions.relevance(sample.index))
-    except FormatError:
-        return None
-    if len(relevance) < 2:
-        return None
-    strength = np.abs(relevance).sum(axis=(1, 2), dtype=np.float64)
-    shares = strength / (strength.sum() or 1.0)
-    names = ("red", "green", "blue") if len(relevance) == 3 else range(len(relevance))
-    pictures = [
-        html.Figure(
-            [
-                html.Img(
-                    src=image_url(project.name, sample.index, "attribution", colour["cmap"], channel=k),
-                    alt=f"heatmap of channel {name}",
-                ),
-                html.Figcaption(f"{name} · {share:.0%} of |R|"),
-            ]
-        )
-        for k, (name, share) in enumerate(zip(names, shares.tolist(), strict=True))
-    ]
-    return html.Details(
-        [
-            html.Summary("Relevance of each channel"),
-            html.Div(pictures[:MOST_CHANNELS], className="pictures channels"),
-        ],
-        className="channel-view",
-    )
-
-
-def _large_body(
-    project: str, sample: Sample, colour: dict[str, str], channels: html.Details | None
-) -> list[Any]:
-    cmap, scaling = colour["cmap"], colour["scaling"]
-    pictures = [
-        html.Figure(
-            [
-                html.Img(src=image_url(project, sample.index, mode, cmap, scaling), alt=mode),
-                html.Figcaption(mode),
-            ]
-        )
-        for mode in MODES
-    ]
-    bar = html.Img(src=f"/colourbar.png?{urlencode({'cmap': cmap})}", alt="colour bar, negative to positive")
-    guesses = [
-        html.Div([html.Span(name), html.Span(f"{p:.1%}", className="number")]) for name, p in sample.predicted
-    ]
-    facts = {
-        "Label": sample.label or "not recorded",
-        "Predicted": html.Div(guesses, className="guesses") if guesses else "not recorded",
-        "File": sample.file_name,
-        "Dataset index": str(sample.index),
-    }
-    listed = [part for name, value in facts.items() for part in (html.Dt(name), html.Dd(value))]
-    return [
-        html.Div(pictures, className="pictures"),
-        html.Div(
-            [html.Span("negative relevance"), bar, html.Span("positive relevance")],
-            className="colour-bar wide",
-        ),
-        channels,
-        html.Dl(listed, className="sample-facts"),
-    ]
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from dash import Input, Output, html
 from numpy.typing import NDArray
 
 from backlight.core.hookspecs import PanelSpec, hookimpl
-from backlight.core.panel import Callbacks, Panel, PanelContext
+from backlight.core.panel import SCOPE, Callbacks, Panel, PanelContext
 from backlight.core.project import Category
 
 NUMBERED = 5
@@ -38,7 +38,7 @@ class Spectrum(Panel):
         @callback(
             Output(context.id("gap"), "children"),
             Output(context.id("body"), "children"),
-            *[Input(context.store(store), "data") for store in ("project", "analysis", "category")],
+            *[Input(context.store(store), "data") for store in SCOPE],
         )
         def draw(project: str, analysis: str, category: str) -> tuple[Any, Any]:
             values = (

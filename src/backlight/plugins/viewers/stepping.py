@@ -6,7 +6,9 @@ from dash import html
 
 from backlight.core.errors import RequestError
 from backlight.core.panel import PanelContext
-from backlight.core.projects.annotations import UNDO, Annotations, Event
+from backlight.core.projects.annotations import Annotations
+from backlight.core.projects.events import UNDO, Event
+from backlight.plugins.viewers.controls import button
 
 
 def steps(context: PanelContext, notes: Annotations, place: str = "") -> list[html.Button]:
@@ -39,10 +41,5 @@ def _change(notes: Annotations, event: Event) -> Event:
 
 def _button(context: PanelContext, word: str, event: Event | None, about: Event | None) -> html.Button:
     title = f"{word}: {about.sentence}, by {about.by}" if about else f"Nothing to {word.lower()}"
-    return html.Button(
-        word,
-        id=context.item("step", event.id if event else word),
-        className="btn btn-sm",
-        title=title,
-        disabled=event is None,
-    )
+    number = event.id if event else word
+    return button(word, context.item("step", number), title, disabled=event is None)
