@@ -324,29 +324,17 @@ def test_no_run_and_no_attributions(tmp_path, run):
 
 
 def fail_on_dogs(relevance):
-    if fail_on_dogs.armed and relevance[:, :, :2, :2].mean() > 0.2:
+    if relevance[:, :, :2, :2].mean() > 0.2:
         raise RequestError("a dog")
     return relevance
-
-
-fail_on_dogs.armed = True
 
 
 def test_a_failing_class_is_named_and_leaves_earlier_results(run):
     done = analyze(run, QUICK)
     before = {path: path.read_bytes() for path in run.glob("*.*")}
     failing = Pipeline("spray", (Step("fail", fail_on_dogs), *QUICK.steps))
-    with pytest.raises(RequestError, match="can't be written down"):
+    with pytest.raises(RequestError, match="class 'dog': a dog"):
         analyze(run, failing)
-    broken = QUICK.replace({"knn.metric": "cosine"})
-    with h5py.File(run / "attribution.h5", "r+") as file:
-        rows = np.flatnonzero(file["label"][:] == ODD)
-        for row in rows[:3]:
-            file["attribution"][row] = 0
-    with pytest.raises(
-        RequestError, match="class 'dog': knn: cosine distance is undefined for 3 constant rows"
-    ):
-        analyze(run, broken)
     assert done.path.read_bytes() == before[done.path]
     assert {p.name for p in run.glob("*.*")} == {p.name for p in before}
     assert not list(run.glob(".*"))

@@ -4,6 +4,7 @@ import json
 import pickle
 import tomllib
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -23,6 +24,7 @@ from backlight.plugins.processors.preprocessing import ChannelSum, Flatten, Norm
 
 MAPS = np.random.default_rng(0).random((40, 3, 8, 8)).astype(np.float32)
 FRONT = (Step("channel-sum", ChannelSum()), Step("flatten", Flatten()))
+FLAT = {"embedding": "flatten.features"}
 COMPUTED: list[str] = []
 
 
@@ -210,7 +212,15 @@ def test_processors_that_are_no_plugins_are_written_by_their_class():
         ({"steps": [{"processor": "pool", "parameters": {"grid": "3"}}]}, "grid is '3', expected int"),
         ({"steps": [{"processor": "pol"}]}, "did you mean 'pool'"),
         ({"steps": [{"processor": "nowhere.at.all:Thing"}]}, "cannot be imported"),
-        ({"steps": [{"processor": "os:getcwd"}]}, "'os:getcwd' is no Processor"),
+        ({"steps": [{"processor": "os:getcwd"}]}, "'os:getcwd' is no Processor, scikit-learn estimator or"),
+        (
+            {"steps": [{"processor": "sklearn.cluster:Birch", "parameters": {"k": 3}}]},
+            "unknown parameter 'k'",
+        ),
+        (
+            {"steps": [{"processor": "numpy:fabs", "parameters": {"k": 3}}]},
+            "'numpy:fabs' is a function, which",
+        ),
     ],
 )
 def test_bad_plain_data_is_named(document, message):
@@ -244,7 +254,12 @@ def test_every_parameter_of_every_step_is_in_the_key(tmp_path):
     base = pipeline("spray").replace({"tsne.iterations": 250})
     base(MAPS, cache=cache)
     other = {int: lambda v: v + 1, float: lambda v: v * 0.9, bool: lambda v: not v, type(None): lambda v: 11}
-    words = {"normalise.by": "l2", "knn.metric": "cosine", "knn-affinity.weights": "gaussian"}
+    words = {
+        "normalise.by": "l2",
+        "knn.metric": "cosine",
+        "knn-affinity.weights": "gaussian",
+        "pool.by": "max",
+    }
     tried = 0
     for step in base.steps:
         for name, value in step.processor.parameters().items():
@@ -324,8 +339,45 @@ def test_estimators_and_functions_are_steps(tmp_path):
     )
     assert set(results.cluster) == {"ward", "lloyd"}
     assert steps(-MAPS, cache=Cache(tmp_path)).computed == ()
-    with pytest.raises(RequestError, match="step 'abs' can't be written down"):
-        steps.to_dict()
+
+
+def halved(relevance):
+    return relevance / 2
+
+
+def test_estimators_and_functions_are_written_by_where_they_are_imported_from():
+    steps = Pipeline(
+        "p",
+        (
+            Step("half", halved),
+            Step("abs", np.abs),
+            *FRONT,
+            Step("pca", PCA(4, random_state=2)),
+            Step("ward", AgglomerativeClustering(3, linkage="average")),
+        ),
+    )
+    document = json.loads(json.dumps(steps.to_dict()))
+    parameters = {step["name"]: step["parameters"] for step in document["steps"]}
+    assert parameters["pca"] == {"n_components": 4, "random_state": 2}
+    assert parameters["ward"] == {"n_clusters": 3, "linkage": "average"}
+    again = Pipeline.from_dict(document)
+    assert again.to_dict() == steps.to_dict()
+    np.testing.assert_array_equal(again(MAPS).cluster["ward"], steps(MAPS).cluster["ward"])
+    fewer = again.replace({"ward.n_clusters": 2})
+    assert set(fewer(MAPS).cluster["ward"]) == {0, 1} and set(again(MAPS).cluster["ward"]) == {0, 1, 2}
+    with pytest.raises(RequestError, match="step 'ward' has unknown parameter 'n_cluster'; did you mean"):
+        again.replace({"ward.n_cluster": 2})
+
+
+@pytest.mark.parametrize("thing", [lambda relevance: relevance, partial(halved), PCA(svd_solver=object())])
+def test_what_cannot_be_written_down_says_why(thing):
+    with pytest.raises(RequestError, match="step 'x' can't be written down: "):
+        Pipeline("p", (*FRONT, Step("x", thing))).to_dict()
+
+
+def test_an_estimators_own_complaint_is_told_by_its_name():
+    with pytest.raises(RequestError, match=r"AgglomerativeClustering: .*minimum of 2"):
+        Pipeline("p", (*FRONT, Step("ward", AgglomerativeClustering(3), FLAT)))(MAPS[:1])
 
 
 def test_foreign_estimators_are_in_the_key(tmp_path):

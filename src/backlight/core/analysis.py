@@ -65,6 +65,7 @@ class _Task:
     seed: int
     cache: Path | None
     space: str | None
+    by: Grouping
 
 
 def analyze(
@@ -94,7 +95,7 @@ def analyze(
         groups = _choose(_groups(opened, by), classes)
         folder = opened.root / CACHE_FOLDER if cache else None
         tasks = [
-            _Task(opened.path, label.category, indices, steps, seed, folder, space)
+            _Task(opened.path, label.category, indices, steps, seed, folder, space, by)
             for label, indices in groups
         ]
         cost = _cost(opened, space, [len(task.indices) for task in tasks])
@@ -180,6 +181,7 @@ def _analyse(task: _Task) -> tuple[Record, int]:
         results = task.pipeline(
             relevance if finite.all() else relevance[finite],
             prediction=_predicted(project, indices),
+            label=project.dataset.labels[indices] if task.by == "prediction" else None,  # else all are one
             train=project.attributions.training(indices),
             seed=task.seed,
             cache=Cache(task.cache) if task.cache else None,

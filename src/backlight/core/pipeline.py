@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 from backlight.core.errors import RequestError, unknown
-from backlight.core.pipelines.adapter import as_processor
+from backlight.core.pipelines.adapter import altered, as_processor
 from backlight.core.pipelines.cache import Cache
 from backlight.core.pipelines.running import Run
 from backlight.core.pipelines.steps import read_step, step_to_dict
 from backlight.core.processor import Processor, Stage, check_fields
 from backlight.core.registry import registry
 
-ROOTS = ("relevance", "prediction", "train")
-"""What a pipeline is given: relevance maps and, where known, predicted classes and the training split."""
+ROOTS = ("relevance", "prediction", "label", "train")
+"""What a pipeline is given: relevance maps and, where known, predicted and true classes and the split."""
 
 _NAME = re.compile(r"[a-z0-9]+([-_=][a-z0-9]+)*")
 
@@ -111,7 +111,7 @@ class Results(Mapping[str, Mapping[str, Any]]):
 @final
 @dataclass(frozen=True)
 class Pipeline(Processor):
-    """Named steps in order, each fed by earlier ones or by the inputs `relevance`, `prediction` and `train`.
+    """Named steps in order, each fed by earlier ones or by the inputs, which are named in ROOTS.
 
     Raises RequestError naming step and port when names repeat or a port has no source.
     """
@@ -179,27 +179,29 @@ class Pipeline(Processor):
         changes: dict[str, dict[str, Any]] = {}
         for key, value in parameters.items():
             name, _, parameter = key.partition(".")
-            check_fields(f"step {name!r}", type(self.step(name).processor), {parameter: value})
-            changes.setdefault(name, {})[parameter] = value
-        return dataclasses.replace(
-            self, steps=tuple(_altered(s, changes.get(s.name, {})) for s in self.steps)
+            changes.setdefault(self.step(name).name, {})[parameter] = value
+        steps = (
+            dataclasses.replace(s, processor=altered(s.name, s.processor, changes.get(s.name, {})))
+            for s in self.steps
         )
+        return dataclasses.replace(self, steps=tuple(steps))
 
     def __call__(
         self,
         relevance: Any = None,
         *,
         prediction: Any = None,
+        label: Any = None,
         train: Any = None,
         seed: int = 0,
         cache: Cache | None = None,
     ) -> Results:
         """Run every step and return the named results; with a `cache`, only what it doesn't hold.
 
-        relevance: (N, C, H, W). prediction: (N,) predicted classes. train: (N,) bool. seed: of everything
-        random.
+        relevance: (N, C, H, W). prediction, label: (N,) predicted and true classes. train: (N,) bool.
+        seed: of everything random.
         """
-        given = {"relevance": relevance, "prediction": prediction, "train": train}
+        given = {"relevance": relevance, "prediction": prediction, "label": label, "train": train}
         run = Run(self, {name: value for name, value in given.items() if value is not None}, seed, cache)
         return Results(self, run.finish(), tuple(run.computed))
 
@@ -229,8 +231,3 @@ def pipeline(name: str, *, until: str | None = None, **parameters: Any) -> Pipel
     if not isinstance(made, Pipeline):
         raise RequestError(f"{name!r} is a processor of stage {made.stage!r}, not a pipeline")
     return made.until(until) if until else made
-
-
-def _altered(step: Step, changes: Mapping[str, Any]) -> Step:
-    altered: Processor = dataclasses.replace(step.processor, **changes)  # type: ignore[type-var]
-    return dataclasses.replace(step, processor=altered)

@@ -34,7 +34,7 @@ EVERY = (
     Step("pca", Pca()),
     Step("random-projection", RandomProjection(8)),
 )
-UNKNOWN = ("purity", "train_share")  # NaN without predictions and split
+UNKNOWN = ("purity", "label_purity", "train_share")  # NaN without predictions, labels and split
 
 
 @pytest.mark.parametrize("kind", ODD)

@@ -41,6 +41,17 @@ def test_pooling_averages_cells():
     np.testing.assert_array_equal(pooled[0, 0], [[2.5, 4.5], [10.5, 12.5]])
 
 
+@pytest.mark.parametrize(("by", "of_cell"), [("mean", np.mean), ("sum", np.sum), ("max", np.max)])
+def test_pooling_leaves_of_every_cell_what_is_asked_for(by, of_cell):
+    maps = np.random.default_rng(0).normal(size=(3, 2, 7, 5)).astype(np.float32)
+    rows, columns = (0, 2, 5, 7), (0, 2, 3, 5)  # 7/3 and 5/3 pixels each, rounded
+    pooled = Pool(3, by)(relevance=maps)["relevance"]
+    for i in range(3):
+        for j in range(3):
+            cell = maps[:, :, rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
+            np.testing.assert_allclose(pooled[:, :, i, j], of_cell(cell, axis=(2, 3)), rtol=1e-5, atol=1e-6)
+
+
 @given(side=st.integers(1, 40), grid=st.integers(1, 40))
 def test_pooling_constant_maps_changes_nothing_but_size(side, grid):
     pooled = Pool(grid)(relevance=np.full((2, 1, side, 7), 3.0, np.float32))["relevance"]
@@ -101,6 +112,8 @@ def test_no_sample_and_one_sample(n):
 def test_parameters_out_of_range_are_refused():
     with pytest.raises(RequestError, match="grid is 0"):
         Pool(0)
+    with pytest.raises(RequestError, match="pool: by is 'median', expected mean, sum or max"):
+        Pool(by="median")
     with pytest.raises(RequestError, match="by is 'mean'"):
         Normalise("mean")
 

@@ -5,7 +5,8 @@ An estimator is cloned before it is fitted, so that a step stays frozen and a pi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backlight.core.errors import RequestError
-from backlight.core.processor import Processor, Stage
+from backlight.core.processor import Processor, Stage, check_fields
 
 Array = NDArray[Any]
 
@@ -34,7 +35,7 @@ class Transformer(Processor):
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Fit a copy of the transformer and return what it makes of the features."""
-        return {"embedding": np.asarray(_copy(self.estimator, self.seed).fit_transform(features))}
+        return {"embedding": np.asarray(_fitted(self.estimator, self.seed, "fit_transform", features))}
 
 
 @final
@@ -53,7 +54,8 @@ class Clusterer(Processor):
 
     def __call__(self, *, embedding: Array) -> dict[str, Array]:
         """Fit a copy of the clusterer and return its labels."""
-        return {"labels": np.asarray(_copy(self.estimator, self.seed).fit_predict(embedding), dtype=np.int32)}
+        labels = _fitted(self.estimator, self.seed, "fit_predict", embedding)
+        return {"labels": np.asarray(labels, dtype=np.int32)}
 
 
 @final
@@ -78,10 +80,8 @@ def as_processor(thing: Any) -> Processor:
     """
     if isinstance(thing, Processor):
         return thing
-    if hasattr(thing, "fit_predict"):
-        return Clusterer(thing)
-    if hasattr(thing, "fit_transform"):
-        return Transformer(thing)
+    if is_estimator(thing):
+        return Clusterer(thing) if hasattr(thing, "fit_predict") else Transformer(thing)
     if callable(thing):
         return Function(thing)
     raise RequestError(
@@ -89,10 +89,35 @@ def as_processor(thing: Any) -> Processor:
     )
 
 
-def _copy(estimator: Any, seed: int | None) -> Any:
+def is_estimator(thing: Any) -> bool:
+    """Tell whether something is a scikit-learn transformer or clusterer, or the class of one."""
+    return hasattr(thing, "fit_predict") or hasattr(thing, "fit_transform")
+
+
+def altered(step: str, processor: Processor, changes: Mapping[str, Any]) -> Processor:
+    """Return a processor with other parameters, which of a wrapped estimator are the estimator's own.
+
+    Raises RequestError naming the step for those that it has not.
+    """
+    if not isinstance(processor, Transformer | Clusterer):
+        check_fields(f"step {step!r}", type(processor), changes)
+        return dataclasses.replace(processor, **changes)  # type: ignore[type-var]
+    check_fields(f"step {step!r}", type(processor.estimator), changes)
+    return dataclasses.replace(processor, estimator=_copy(processor.estimator).set_params(**changes))
+
+
+def _copy(estimator: Any) -> Any:
     from sklearn.base import clone
 
-    copy = clone(estimator)
+    return clone(estimator)
+
+
+def _fitted(estimator: Any, seed: int | None, call: str, points: Array) -> Any:
+    """Return what a copy of an estimator makes of the points; RequestError with its reason where it won't."""
+    copy = _copy(estimator)
     if "random_state" in copy.get_params() and copy.get_params()["random_state"] is None:
         copy.set_params(random_state=seed or 0)
-    return copy
+    try:
+        return getattr(copy, call)(points)
+    except ValueError as error:
+        raise RequestError(f"{type(estimator).__name__}: {error}") from error

@@ -1,12 +1,18 @@
-"""Steps of a pipeline as plain data, with processors by their public names."""
+"""Steps of a pipeline as plain data: processors by their public names, anything else by `module:name`."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable, Mapping
+import inspect
+import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from backlight.core.errors import RequestError, unknown
+from backlight.core.pipelines.adapter import Clusterer, Function, Transformer, as_processor, is_estimator
 from backlight.core.pipelines.digest import qualified_name
 from backlight.core.processor import Processor, check_fields
 from backlight.core.registry import registry
@@ -19,13 +25,13 @@ KEYS = ("name", "processor", "parameters", "inputs")
 
 def step_to_dict(step: Step) -> dict[str, Any]:
     """Return plain data that `read_step` reads back; RequestError for a parameter that is none."""
-    parameters = step.processor.parameters()
+    reference, parameters = _written(step.name, step.processor)
     for name, value in parameters.items():
         if not isinstance(value, bool | int | float | str | tuple | None):
             raise RequestError(
                 f"step {step.name!r} can't be written down: {name} is a {type(value).__name__}"
             )
-    document: dict[str, Any] = {"name": step.name, "processor": _public_name(type(step.processor))}
+    document: dict[str, Any] = {"name": step.name, "processor": reference}
     document["parameters"] = {name: value for name, value in parameters.items() if value is not None}
     return document | ({"inputs": step.sources} if step.inputs else {})
 
@@ -41,8 +47,39 @@ def read_step(document: Mapping[str, Any]) -> tuple[str, Processor, dict[str, st
     factory = _imported(reference) if ":" in reference else registry().spec("processor", reference).factory
     given = dict(document.get("parameters", {}))
     parameters = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    check_fields(f"processor {reference!r}", factory, parameters)
-    return str(document.get("name", reference)), factory(**parameters), dict(document.get("inputs", {}))
+    if isinstance(factory, type) or ":" not in reference:
+        check_fields(f"processor {reference!r}", factory, parameters)
+        made = as_processor(factory(**parameters))
+    elif parameters:
+        raise RequestError(f"processor {reference!r} is a function, which takes no parameters here")
+    else:
+        made = as_processor(factory)
+    return str(document.get("name", reference)), made, dict(document.get("inputs", {}))
+
+
+def _written(step: str, processor: Processor) -> tuple[str, dict[str, Any]]:
+    """Return the name of a processor, or of what it wraps, and the parameters it was made with."""
+    if isinstance(processor, Function):
+        return _reference(step, processor.function), {}
+    if isinstance(processor, Transformer | Clusterer):
+        kind = type(processor.estimator)
+        defaults = {name: p.default for name, p in inspect.signature(kind).parameters.items()}
+        chosen = processor.estimator.get_params(deep=False)
+        if processor.seed is not None and chosen.get("random_state") is None:
+            chosen["random_state"] = processor.seed
+        return _reference(step, kind), {n: v for n, v in chosen.items() if v is not defaults[n]}
+    return _public_name(type(processor)), processor.parameters()
+
+
+def _reference(step: str, thing: Any) -> str:
+    """Return the `module:name` that something can be imported by; RequestError where there is none."""
+    with contextlib.suppress(AttributeError, RequestError):
+        reference = qualified_name(thing)
+        if _imported(reference) is thing:
+            return reference
+    raise RequestError(
+        f"step {step!r} can't be written down: {thing!r} is nothing that a module defines by name"
+    )
 
 
 def _public_name(kind: type[Processor]) -> str:
@@ -54,7 +91,8 @@ def _public_name(kind: type[Processor]) -> str:
     return plugins.name_of("processor", kind) or qualified_name(kind)
 
 
-def _imported(reference: str) -> Callable[..., Processor]:
+def _imported(reference: str) -> Any:
+    """Return the processor, estimator or function that a `module:name` stands for."""
     module, _, name = reference.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -62,6 +100,10 @@ def _imported(reference: str) -> Callable[..., Processor]:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise RequestError(f"processor {reference!r} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Processor)):
-        raise RequestError(f"{reference!r} is no Processor")
+    if isinstance(found, type):
+        fits = issubclass(found, Processor) or is_estimator(found)
+    else:
+        fits = isinstance(found, types.FunctionType | np.ufunc)
+    if not fits:
+        raise RequestError(f"{reference!r} is no Processor, scikit-learn estimator or function")
     return found

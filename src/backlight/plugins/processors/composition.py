@@ -1,7 +1,8 @@
-"""Composition of clusters: how many samples, how pure in the model's predictions, what share trained on."""
+"""Composition of clusters: how many samples, how pure in predictions and labels, what share trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -17,27 +18,36 @@ Array = NDArray[Any]
 @final
 @dataclass(frozen=True)
 class Composition(Processor):
-    """Describe each cluster: labels (N,), optional prediction (N,), train (N,) bool -> one value per cluster.
+    """Describe each cluster: labels (N,), optional prediction, label (N,), train (N,) bool -> a value each.
 
-    `cluster_size` counts samples, `purity` is the share of the most frequent prediction, `train_share` the
-    share of training samples, NaN where predictions or the split are not known; `cluster` are the labels,
-    noise excluded.
+    `cluster_size` counts samples, `purity` is the share of the most frequent prediction, `label_purity` of
+    the most frequent true class, `train_share` the share of training samples, NaN where these are not known;
+    `cluster` are the clusters' labels, noise excluded.
     """
 
     stage: ClassVar[Stage] = "score"
-    yields: ClassVar[tuple[str, ...]] = ("cluster_size", "purity", "train_share", "cluster")
+    yields: ClassVar[tuple[str, ...]] = ("cluster_size", "purity", "label_purity", "train_share", "cluster")
 
     def __call__(
-        self, *, labels: Array, prediction: Array | None = None, train: Array | None = None
+        self,
+        *,
+        labels: Array,
+        prediction: Array | None = None,
+        label: Array | None = None,
+        train: Array | None = None,
     ) -> dict[str, Array]:
         """Return one value of each kind per cluster."""
         cluster, size = np.unique(labels[labels >= 0], return_counts=True)
         members = [labels == c for c in cluster]
-        unknown = np.full(len(cluster), np.nan)
+
+        def each(values: Array | None, measure: Callable[[Array], Any]) -> Array:
+            return np.array([np.nan if values is None else measure(values[m]) for m in members], dtype=float)
+
         return {
             "cluster_size": size.astype(np.int64),
-            "purity": unknown if prediction is None else np.array([_purity(prediction[m]) for m in members]),
-            "train_share": unknown if train is None else np.array([np.mean(train[m]) for m in members]),
+            "purity": each(prediction, _purity),
+            "label_purity": each(label, _purity),
+            "train_share": each(train, np.mean),
             "cluster": cluster.astype(np.int32),
         }
 

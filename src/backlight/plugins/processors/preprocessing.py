@@ -1,9 +1,9 @@
 """Relevance maps -> feature vectors: channel sum, pooling, normalising, flattening (Lapuschkin et al. 2019).
 
-Channel sum: r_hw = sum_c R_chw. Pooling: the mean over the cells of a grid. Normalisation: r / sum|r|,
-because a signed sum crosses zero; a map without any relevance stays zero. Hellinger's transformation
-(Legendre & Gallagher 2001) takes the root of these shares, so that a few large ones do not decide all
-distances.
+Channel sum: r_hw = sum_c R_chw. Pooling: mean, sum or largest value of the cells of a grid. Normalisation:
+r / sum|r|, because a signed sum crosses zero; a map without any relevance stays zero. Hellinger's
+transformation (Legendre & Gallagher 2001) takes the root of these shares, so that a few large ones do not
+decide all distances.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ class ChannelSum(Processor):
 @final
 @dataclass(frozen=True)
 class Pool(Processor):
-    """Average relevance over a grid of cells: (N, C, H, W) -> (N, C, min(H, grid), min(W, grid)) float32.
+    """Pool relevance over a grid of cells: (N, C, H, W) -> (N, C, min(H, grid), min(W, grid)) float32.
 
     grid: rows and columns of the grid (>= 1); a map that is already this small is passed on as it is.
+    by: what remains of a cell: its "mean", "sum" or largest value, "max".
     """
 
     grid: int = 32
+    by: Literal["mean", "sum", "max"] = "mean"
 
     stage: ClassVar[Stage] = "preprocessing"
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
@@ -53,12 +55,14 @@ class Pool(Processor):
     def __post_init__(self) -> None:
         if self.grid < 1:
             raise RequestError(f"pool: grid is {self.grid}, expected at least 1")
+        if self.by not in ("mean", "sum", "max"):
+            raise RequestError(f"pool: by is {self.by!r}, expected mean, sum or max")
 
     def __call__(self, *, relevance: Array) -> dict[str, Array]:
         """Return the pooled maps."""
         maps = _maps(relevance)
         for axis in (2, 3):
-            maps = _cell_means(maps, axis, self.grid)
+            maps = _pooled(maps, axis, self.grid, self.by)
         return {"relevance": np.ascontiguousarray(maps, dtype=np.float32)}
 
 
@@ -142,16 +146,18 @@ def _maps(relevance: Array) -> Array:
     return maps.astype(np.float32, copy=False)
 
 
-def _cell_means(maps: Array, axis: int, grid: int) -> Array:
-    """Average along `axis` within `grid` cells of as equal a size as whole pixels allow."""
+def _pooled(maps: Array, axis: int, grid: int, by: str) -> Array:
+    """Pool along `axis` within `grid` cells of as equal a size as whole pixels allow."""
     size = maps.shape[axis]
     if size <= grid:
         return maps
     edges = np.linspace(0, size, grid + 1).round().astype(np.intp)
-    sums = np.add.reduceat(maps, edges[:-1], axis=axis)
+    cells = (np.maximum if by == "max" else np.add).reduceat(maps, edges[:-1], axis=axis)
+    if by != "mean":
+        return cells
     shape = [1] * maps.ndim
     shape[axis] = grid
-    return sums / np.diff(edges).astype(np.float32).reshape(shape)
+    return cells / np.diff(edges).astype(np.float32).reshape(shape)
 
 
 @hookimpl
