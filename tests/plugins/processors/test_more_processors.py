@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import cdist
-from sklearn import cluster, decomposition, metrics
+from sklearn import cluster, decomposition, manifold, metrics
 
 from backlight.core.errors import RequestError
 from backlight.core.pipeline import pipeline
@@ -213,6 +213,18 @@ def test_manifolds_give_coordinates_of_any_size(kind):
 def test_clusterings_equal_the_librarys(step, library):
     points = BLOBS[:, :3] / np.linalg.norm(BLOBS[:, :3], axis=1, keepdims=True)
     assert same(step(embedding=points)["labels"], library.fit_predict(points))
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.2, 0.3])
+def test_discretisation_equals_the_librarys(spread):
+    random = np.random.default_rng(0)
+    units = np.concatenate([random.normal(c, spread, (40, 4)) for c in np.eye(4)[:3]])
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    graph = np.exp(5 * (units @ units.T - 1))
+    expected = cluster.spectral_clustering(graph, n_clusters=3, assign_labels="discretize", random_state=0)
+    vectors = manifold.spectral_embedding(graph, n_components=3, drop_first=False, random_state=0)
+    for seed in range(3):
+        assert same(Discretisation(3, seed=seed)(embedding=vectors)["labels"], expected)
 
 
 @pytest.mark.parametrize("linkage", ["ward", "average", "complete"])

@@ -1,7 +1,7 @@
-"""Further clusterings, all by scikit-learn, on the leading spectral coordinates with rows of length 1.
+"""Further clusterings, on the leading spectral coordinates with rows of length 1.
 
-DBSCAN (Ester et al. 1996), Ward's agglomeration (Ward 1963), Gaussian mixtures, and the discretisation of
-spectral vectors by a rotation (Yu & Shi 2003).
+By scikit-learn: DBSCAN (Ester et al. 1996), Ward's agglomeration (Ward 1963), Gaussian mixtures. And the
+discretisation of spectral vectors by a rotation (Yu & Shi 2003).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN, AgglomerativeClustering
-from sklearn.cluster._spectral import discretize
 from sklearn.mixture import GaussianMixture
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors._arrays import from_eigengap, largest_first, leading, unit_rows
+from backlight.plugins.processors._rotation import discretised
 
 Array = NDArray[Any]
 
@@ -147,7 +147,7 @@ class Discretisation(Processor):
         k, points = _count("discretisation", self.k, embedding, eigengap)
         if k < 2 or not np.square(points).sum(axis=1).all():
             return {"labels": np.zeros(len(embedding), np.int32)}
-        return {"labels": largest_first(discretize(points, random_state=self.seed or 0))}
+        return {"labels": largest_first(discretised(points, self.seed or 0))}
 
 
 def _last_merges(children: Array, distances: Array, labels: Array, most: int) -> tuple[Array, Array]:
