@@ -96,6 +96,11 @@ def test_explicit_inputs_override_names():
             lambda: Pipeline("p", (*SCALED, Step("k", KMeans(2), {"embedding": "a.embeddin"}))),
             "step 'k', port 'embedding': unknown source 'a.embeddin'; did you mean 'a.embedding'",
         ),
+        (
+            lambda: Pipeline("p", (Step("a", Scale(), {"features": "b.embedding"}), Step("b", Scale()))),
+            "step 'a', port 'features': b.embedding comes later; expected every step below all that feed it",
+        ),
+        (lambda: Step("s", pipeline("spray")), "step 's' is a whole pipeline; expected its steps one by one"),
         (lambda: Pipeline("p", (*FRONT, *FRONT)), "2 steps called 'channel-sum'"),
         (lambda: Pipeline("p", (Step("train", ChannelSum()),)), "'train' is the name of an input"),
         (lambda: Step("Not Kebab", ChannelSum()), "'Not Kebab' is not kebab-case"),
@@ -204,6 +209,9 @@ def test_processors_that_are_no_plugins_are_written_by_their_class():
         ({}, "needs the key 'steps'"),
         ({"steps": ["knn"]}, "needs the key 'steps'"),
         ({"steps": [{"name": "a"}]}, "'a' lacks the key 'processor'"),
+        ({"steps": [{"processor": "pool"}], "nam": "p"}, "unknown key 'nam'; did you mean 'name'"),
+        ({"steps": [{"processor": "pool", "parameters": 3}]}, "parameters is 3, expected a table"),
+        ({"steps": [{"processor": "pool", "inputs": ["relevance"]}]}, "inputs is .* expected a table"),
         ({"steps": [{"processor": "pool", "params": {}}]}, "unknown key 'params'; did you mean 'parameters'"),
         (
             {"steps": [{"processor": "pool", "parameters": {"gird": 3}}]},

@@ -45,6 +45,8 @@ class Step:
         if not _NAME.fullmatch(self.name):
             raise RequestError(f"step name {self.name!r} is not kebab-case")
         object.__setattr__(self, "processor", as_processor(self.processor))
+        if isinstance(self.processor, Pipeline):
+            raise RequestError(f"step {self.name!r} is a whole pipeline; expected its steps one by one")
         check_fields(f"step {self.name!r}", type(self.processor), self.processor.parameters())
         object.__setattr__(self, "inputs", tuple(sorted(dict(self.inputs).items())))
         for port in self.sources:
@@ -136,6 +138,7 @@ class Pipeline(Processor):
         """Return the source of every bound port, by step: "step.output" or the name of an input."""
         latest: dict[str, str] = {}
         known = set(ROOTS)
+        yielded = {f"{step.name}.{output}" for step in self.steps for output in step.processor.yields}
         bound: dict[str, dict[str, str]] = {}
         for step in self.steps:
             explicit = step.sources
@@ -143,9 +146,10 @@ class Pipeline(Processor):
             for port in step.processor.accepts():
                 source = explicit.get(port, latest.get(port, port))
                 if port in explicit and source not in known:
-                    raise RequestError(
-                        f"step {step.name!r}, port {port!r}: {unknown('source', source, known)}"
-                    )
+                    reason = unknown("source", source, known)
+                    if source in yielded:
+                        reason = f"{source} comes later; expected every step below all that feed it"
+                    raise RequestError(f"step {step.name!r}, port {port!r}: {reason}")
                 if source in known:
                     bound[step.name][port] = source
                 elif port in step.processor.needs():
@@ -212,6 +216,9 @@ class Pipeline(Processor):
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Pipeline:
         """Build a pipeline from plain data; raise RequestError naming the step and key that doesn't fit."""
+        for key in document:
+            if key not in ("name", "steps"):
+                raise RequestError(f"a pipeline has {unknown('key', key, ('name', 'steps'))}")
         steps = document.get("steps")
         if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
             raise RequestError(

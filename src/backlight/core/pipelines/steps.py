@@ -45,7 +45,7 @@ def read_step(document: Mapping[str, Any]) -> tuple[str, Processor, dict[str, st
         raise RequestError(f"pipeline step {document.get('name', '?')!r} lacks the key 'processor'")
     reference = str(document["processor"])
     factory = _imported(reference) if ":" in reference else registry().spec("processor", reference).factory
-    given = dict(document.get("parameters", {}))
+    given, inputs = _table(document, "parameters"), _table(document, "inputs")
     parameters = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     if isinstance(factory, type) or ":" not in reference:
         check_fields(f"processor {reference!r}", factory, parameters)
@@ -54,7 +54,16 @@ def read_step(document: Mapping[str, Any]) -> tuple[str, Processor, dict[str, st
         raise RequestError(f"processor {reference!r} is a function, which takes no parameters here")
     else:
         made = as_processor(factory)
-    return str(document.get("name", reference)), made, dict(document.get("inputs", {}))
+    return str(document.get("name", reference)), made, {port: str(source) for port, source in inputs.items()}
+
+
+def _table(document: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = document.get(key, {})
+    if not isinstance(table, Mapping):
+        raise RequestError(
+            f"pipeline step {document.get('name', '?')!r}: {key} is {table!r}, expected a table"
+        )
+    return dict(table)
 
 
 def _written(step: str, processor: Processor) -> tuple[str, dict[str, Any]]:
