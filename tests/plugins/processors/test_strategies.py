@@ -30,6 +30,34 @@ def test_a_strategy_of_a_tenth_or_half_of_the_class_is_isolated(odd, seed):
     assert 2 * hits / (truth.sum() + (labels == 1).sum()) >= 0.95
 
 
+def strong_near_and_rest(near_shows, seed=0):
+    """Return maps of three groups and their places in the graph: the first shows feature 0 by far most.
+
+    The second lies near the first, and shows some feature a little; the third lies apart.
+    """
+    rng = np.random.default_rng(seed)
+    group = np.repeat([0, 1, 2], [60, 140, 200])
+    features = rng.normal(0, 1, (400, 6))
+    features[group == 0, 0] += 12
+    features[group == 1, near_shows] += 4
+    places = np.array([[1.0, 0.0, 0.0], [0.9, 0.4, 0.0], [0.0, 0.1, 1.0]])
+    return group, features, places[group] + rng.normal(0, 0.01, (400, 3))
+
+
+def test_maps_that_show_the_same_less_belong_to_it():
+    group, features, embedding = strong_near_and_rest(near_shows=0)
+    found = Strategies(rounds=0, seed=0)(features=features, embedding=embedding)
+    assert found["scale"] == 2
+    np.testing.assert_array_equal(found["labels"] == 1, group < 2)
+
+
+def test_maps_beside_it_that_show_something_else_do_not_belong_to_it():
+    group, features, embedding = strong_near_and_rest(near_shows=1)
+    found = Strategies(rounds=0, seed=0)(features=features, embedding=embedding)
+    assert found["scale"] == 3
+    np.testing.assert_array_equal(found["labels"] == 1, group < 1)
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
 def test_too_few_samples_are_all_the_rest(n):
     found = Strategies()(features=np.eye(8)[:n], embedding=np.eye(8)[:n, : max(n, 0)])

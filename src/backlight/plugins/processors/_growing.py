@@ -35,9 +35,14 @@ def grown(features: Array, core: Mask, certainty: float, least: int) -> Mask:
     return joined if (~joined).sum() >= least else core
 
 
+def template(contrast: Array) -> Array:
+    """Return the features on which a contrast (D,) is at least half of its largest."""
+    return np.flatnonzero(contrast >= contrast.max() / 2)
+
+
 def _score(features: Array, contrast: Array) -> Array:
     """Return how much of the core's template each map shows, in deviations of all maps, (N,)."""
-    used = np.flatnonzero(contrast >= contrast.max() / 2)
+    used = template(contrast)
     points = features[:, used].astype(np.float64)
     deviation = points.std(axis=0)
     score = points @ (contrast[used] / np.maximum(deviation, deviation.mean()))
