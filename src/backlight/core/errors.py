@@ -30,6 +30,12 @@ class FormatError(RequestError):
     """A file that does not hold what its format promises."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error of somebody else's code says first, or its kind."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence for a mistyped `name`, with close matches or, failing these, all known names."""
     names = sorted(known)

@@ -13,7 +13,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
 from backlight.core.engine import Interceptor
-from backlight.core.errors import EngineError, RequestError
+from backlight.core.errors import EngineError, RequestError, first_line
 from backlight.core.interception.node import Run
 from backlight.core.interception.plan import Plan
 from backlight.core.interception.surroundings import captured, evaluation, hidden_modules
@@ -188,8 +188,8 @@ class Differentiator:
             except RuntimeError as error:
                 if tokens is None or tokens.embedded:
                     raise
-                told = str(error).splitlines()[0]
-                raise EngineError(f"{_NOTHING}, and the model does not take whole numbers: {told}") from error
+                told = f"the model does not take whole numbers: {first_line(error)}"
+                raise EngineError(f"{_NOTHING}, and {told}") from error
             output = interceptor.aliases.current(logits(raw))
             interceptor.finish()
         if tokens is not None and not tokens.embedded:

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.errors import FormatError
+from backlight.core.errors import FormatError, first_line
 from backlight.core.store import Rows, open_hdf5
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -90,8 +90,7 @@ def _opened(path: Path) -> dict[str, Any]:
     except FormatError:
         raise
     except Exception as error:  # numpy, zipfile and torch raise what they like on foreign bytes
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{path} cannot be read as arrays: {reason}") from error
+        raise FormatError(f"{path} cannot be read as arrays: {first_line(error)}") from error
     raise FormatError(f"{path} is of no known kind; expected .h5, .npy, .npz or .pt")
 
 

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.errors import BacklightError, FormatError, PluginError, RequestError, unknown
+from backlight.core.errors import (
+    BacklightError,
+    FormatError,
+    PluginError,
+    RequestError,
+    first_line,
+    unknown,
+)
 from backlight.core.registry import registry
 
 if TYPE_CHECKING:
@@ -127,8 +134,7 @@ class Live:
         except BacklightError:
             raise
         except Exception as error:  # the model's own code can raise anything
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise BacklightError(f"the model cannot explain this picture: {lines[0]}") from error
+            raise BacklightError(f"the model cannot explain this picture: {first_line(error)}") from error
         finally:
             _ONE.release()
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from backlight.core.composite import Composite
 from backlight.core.composite import composite as build_composite
-from backlight.core.errors import RequestError
+from backlight.core.errors import RequestError, first_line
 from backlight.core.explainer import Explainer
 from backlight.core.registry import registry
 from backlight.core.run.identity import digest_json
@@ -105,8 +105,7 @@ def build_model(config: Config, weights: str | None) -> nn.Module:
     try:
         return model.to(config.device)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was compiled for a device
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"device {config.device!r} cannot be used: {reason}") from error
+        raise RequestError(f"device {config.device!r} cannot be used: {first_line(error)}") from error
 
 
 def _settings(config: Config) -> Settings:

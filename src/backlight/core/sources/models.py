@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backlight.core.errors import RequestError, unknown
+from backlight.core.errors import RequestError, first_line, unknown
 from backlight.core.sources.factory import build, is_factory, load_factory
 from backlight.core.sources.pretrained import pretrained, timm_model
 
@@ -125,12 +125,6 @@ def _read(path: Path, trusted: bool) -> Any:
 
         return load_file(path)
     return torch.load(path, map_location="cpu", weights_only=not trusted)
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says first, or its kind."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def weights_digest(model: nn.Module) -> str:

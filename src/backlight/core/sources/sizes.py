@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from backlight.core.errors import RequestError
+from backlight.core.errors import RequestError, first_line
 
 
 @contextmanager
@@ -29,5 +29,5 @@ def _check_size(model: nn.Module, inputs: Tensor) -> None:
     except RuntimeError as error:
         raise RequestError(
             f"{type(model).__name__} cannot take pictures of {height} x {width}; give the --size it was made "
-            f"for ({str(error).splitlines()[0]})"
+            f"for ({first_line(error)})"
         ) from error
