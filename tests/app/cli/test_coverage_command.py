@@ -81,7 +81,7 @@ def test_a_picture(call, tmp_path):
         (["net.py:Net", "--shape", "3xx8"], "is not a shape such as 3x224x224"),
         (["net.py:Net", "--shape", "3x8x8", "--composite", "epsilon-pluss"], "did you mean 'epsilon-plus'"),
         (["net.py:Net", "--shape", "3x8x8", "--target", "7"], "class 7, but the model has 3 outputs"),
-        (["net.py:Net", "--shape", "3x8x8", "--image", "none.png"], "none.png cannot be read"),
+        (["net.py:Net", "--shape", "3x8x8", "--image", "none.png"], "none.png does not exist"),
         (["net.py:Net", "--shape", "1x8x8", "--image", "none.png"], "no shape of a picture"),
         (["resnet81"], "unknown model 'resnet81'"),
     ],

@@ -95,11 +95,9 @@ def command(
 
 def _sample(shape: str, image: Path | None) -> Tensor:
     """Return one sample (1, C, H, W) in float64: a picture, or fixed random values."""
-    import numpy as np
     import torch
-    from PIL import Image
 
-    from backlight.core.errors import RequestError
+    from backlight.core.sources.data import read_picture
     from backlight.core.sources.preprocessing import Preprocessing
 
     sizes = shape.lower().split("x")
@@ -110,12 +108,8 @@ def _sample(shape: str, image: Path | None) -> Tensor:
         return torch.randn(1, *axes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     if len(axes) != 3 or axes[0] != 3:
         raise click.BadParameter(f"{shape!r} is no shape of a picture, expected 3xHxW", param_hint="--shape")
-    try:
-        picture = np.asarray(Image.open(image).convert("RGB"))
-    except OSError as error:
-        raise RequestError(f"image {image} cannot be read: {error}") from error
     prepared = Preprocessing((axes[1], axes[2]))
-    return prepared.inputs(prepared.fit(picture)[None]).double()
+    return prepared.inputs(prepared.fit(read_picture(image))[None]).double()
 
 
 def _line(covered: Covered, audits: list[Audited], total: float) -> dict[str, Any]:

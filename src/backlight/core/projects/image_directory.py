@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from backlight.core.errors import FormatError, unknown
 from backlight.core.projects.confine import Roots
 from backlight.core.projects.label_map import LabelMap
+from backlight.core.sources.data import read_picture
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 DOWN = ("none", "center_crop", "resize")
@@ -72,13 +73,8 @@ class ImageDirectory:
         path = self.paths[index]
         if not self._roots.holds(path):
             raise FormatError(f"{path} is a link that leads out of {self._roots.folders[0]}")
-        try:
-            with Image.open(path) as opened:
-                picture = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-            raise FormatError(f"{path} is not a readable picture ({error})") from error
         height, width = self._size
-        return fit(np.asarray(picture), height, width, self._down, self._up)
+        return fit(read_picture(path), height, width, self._down, self._up)
 
     def file_name(self, index: int) -> str:
         """Return the picture's path below the folder."""
