@@ -128,6 +128,11 @@ class PanelContext:
         """Return the id of one of many alike components; `index` may be dash.ALL or dash.MATCH."""
         return {"type": self.id(part), "index": index}
 
+    def owns(self, component_id: Any) -> bool:
+        """Return whether `id` or `item` could have made this id."""
+        name = component_id.get("type") if isinstance(component_id, dict) else component_id
+        return isinstance(name, str) and name.startswith(self.id(""))
+
     def store(self, store: Store) -> str:
         """Return the component id of a shared dcc.Store."""
         if store not in STORES:

@@ -14,6 +14,7 @@ from dash._callback import GLOBAL_CALLBACK_LIST, GLOBAL_CALLBACK_MAP
 from dash.dependencies import DashDependency
 from plotly.io.json import to_json_plotly
 
+from backlight.core.components import components_in, dependencies_in
 from backlight.core.panel import STORES, PanelContext
 from backlight.core.project import open_project
 from backlight.testing.bare_run import ANALYSIS, CATEGORY, NAME, write_bare_run
@@ -68,7 +69,7 @@ class _Collector:
     def dependencies(self) -> list[DashDependency]:
         """All inputs, outputs and states."""
         registered = (*self.python, *self.browser)
-        return list(_dependencies([(found, options) for _, found, options in registered]))
+        return list(dependencies_in([(found, options) for _, found, options in registered]))
 
 
 def check_layout(subject: Subject) -> None:
@@ -87,18 +88,17 @@ def check_layout(subject: Subject) -> None:
 def check_ids(subject: Subject) -> None:
     """It takes ids of its own namespace, and callbacks on these and the shared stores, only."""
     panel, context = subject.build(), PanelContext(PANEL, {})
-    own = context.id("")
-    for component in _components(panel.layout(context)):
+    for component in components_in(panel.layout(context)):
         used = getattr(component, "id", None)
         require(
-            used is None or _name(used).startswith(own),
+            used is None or context.owns(used),
             f"{subject}: its layout takes the id {used!r}; make ids by context.id(...) or context.item(...)",
         )
     stores = {context.store(store) for store in STORES}
     for dependency in _collected(subject, context).dependencies:
         used = dependency.component_id
         require(
-            (isinstance(used, str) and used in stores) or _name(used).startswith(own),
+            (isinstance(used, str) and used in stores) or context.owns(used),
             f"{subject}: a callback uses {used!r}; a panel may use its own ids and context.store(...)",
         )
 
@@ -153,7 +153,7 @@ def _app(subject: Subject, context: PanelContext) -> Dash:
 def _call(app: Dash, key: str, context: PanelContext, state: dict[str, Any]) -> None:
     """Call one callback as the browser does when the page loads."""
     stores = {context.store(store): value for store, value in state.items()}  # type: ignore[arg-type]
-    placed = [c for c in _components(app.layout) if getattr(c, "id", None) is not None]
+    placed = [c for c in components_in(app.layout) if getattr(c, "id", None) is not None]
 
     def value(name: str, prop: str) -> Any:
         if name.startswith("{"):  # one of many alike: those that the layout has
@@ -187,30 +187,6 @@ def _bare_context() -> Iterator[PanelContext]:
         open_project(write_bare_run(Path(folder))) as project,
     ):
         yield PanelContext(PANEL, {project.name: project})
-
-
-def _components(body: Any) -> Iterator[Any]:
-    yield body
-    if isinstance(body, list | tuple):
-        for item in body:
-            yield from _components(item)
-    elif hasattr(body, "_traverse"):
-        yield from body._traverse()
-
-
-def _name(used: Any) -> str:
-    return str(used.get("type") if isinstance(used, dict) else used)
-
-
-def _dependencies(value: Any) -> Iterator[DashDependency]:
-    if isinstance(value, DashDependency):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _dependencies(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _dependencies(item)
 
 
 CHECKS: dict[str, Callable[[Subject], Any]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from backlight.app.explorer.images import image_routes
 from backlight.app.explorer.layout import CONTROLS, TABBED, Card, document, page
 from backlight.app.explorer.requests import sanitise
 from backlight.app.explorer.session import carry
+from backlight.core.components import components_in
 from backlight.core.errors import PluginError, RequestError
 from backlight.core.hookspecs import PanelSpec
 from backlight.core.panel import PanelContext, selected
@@ -133,17 +134,10 @@ def _card(app: Dash, spec: PanelSpec, projects: dict[str, Project], live: Mappin
 
 def _check_ids(body: Any, context: PanelContext) -> None:
     """Raise when a panel's layout takes an id outside its namespace, which could shadow another panel's."""
-    for component in _components(body):
+    for component in components_in(body):
         used = getattr(component, "id", None)
-        name = used.get("type") if isinstance(used, dict) else used
-        if name is not None and not str(name).startswith(context.id("")):
+        if used is not None and not context.owns(used):
             raise ValueError(f"component id {used!r} does not start with {context.id('')!r}")
-
-
-def _components(body: Any) -> Iterator[Any]:
-    yield body
-    if hasattr(body, "_traverse"):
-        yield from body._traverse()
 
 
 def _choose(app: Dash) -> None:

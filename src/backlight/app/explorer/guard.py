@@ -6,15 +6,15 @@ import functools
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 from dash import Dash, Output, html, no_update, set_props
-from dash.dependencies import DashDependency
 from dash.exceptions import PreventUpdate
 from flask import Response, jsonify, request
 
+from backlight.core.components import dependencies_in
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.panel import STORES, PanelContext
 
@@ -86,9 +86,9 @@ class Guard:
         return self.slots[-1]
 
     def _check(self, dependencies: tuple[Any, ...], options: dict[str, Any]) -> None:
-        for dependency in _dependencies([dependencies, options]):
+        for dependency in dependencies_in([dependencies, options]):
             store = isinstance(dependency.component_id, str) and dependency.component_id in self._stores
-            if not store and not self._owns(dependency.component_id):
+            if not store and not self._context.owns(dependency.component_id):
                 raise ValueError(
                     f"a callback uses {dependency.component_id!r}; a panel may use ids that start with "
                     f"{self._context.id('')!r} and the shared stores"
@@ -97,10 +97,6 @@ class Guard:
                 # Several panels write one store; none of them may do so before the user did anything.
                 dependency.allow_duplicate = True
                 options.setdefault("prevent_initial_call", True)
-
-    def _owns(self, component_id: Any) -> bool:
-        name = component_id.get("type") if isinstance(component_id, dict) else component_id
-        return isinstance(name, str) and name.startswith(self._context.id(""))
 
 
 def problem_card(title: str, reason: str) -> html.Div:
@@ -156,14 +152,3 @@ def _answer(function: Callable[..., Any], panel: str) -> Callable[[], Response]:
             )
 
     return view
-
-
-def _dependencies(value: Any) -> Iterator[DashDependency]:
-    if isinstance(value, DashDependency):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _dependencies(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _dependencies(item)
