@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from backlight import Explainer, attribute
-from backlight.core.errors import PluginError, RequestError
+from backlight.core.errors import RequestError
 from backlight.core.targets import Contrast
 from backlight.plugins.processors.rise import Rise
 from nets import images, small
@@ -244,7 +244,7 @@ class TestMistakes:
         ],
     )
     def test_parameters_are_checked(self, name, parameters, message):
-        with pytest.raises(PluginError, match=message):
+        with pytest.raises(RequestError, match=message):
             Explainer(small(), method=name, **parameters)
 
     def test_grad_cam_needs_maps(self):

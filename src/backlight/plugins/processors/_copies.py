@@ -62,10 +62,3 @@ def floating(inputs: Any, method: str) -> None:
             f"{method} got {values[0].dtype} inputs, expected floating-point ones; tokens are explained by "
             'method "gradient" with a composite'
         )
-
-
-def positive(**counts: int) -> None:
-    """Raise ValueError naming the first count below 1."""
-    for name, count in counts.items():
-        if count < 1:
-            raise ValueError(f"{name} is {count}, expected at least 1")

@@ -17,7 +17,8 @@ from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.interception.differentiation import Differentiator, structured
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, combine, floating, length, positive
+from backlight.plugins.processors._copies import chunks, combine, floating, length
+from backlight.plugins.processors._counts import positive
 
 
 @final
@@ -37,7 +38,7 @@ class IntegratedGradients(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance", "layers")
 
     def __post_init__(self) -> None:
-        positive(steps=self.steps, batch_size=self.batch_size)
+        positive("integrated-gradients", steps=self.steps, batch_size=self.batch_size)
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the relevance of the inputs, (N, K, *input), and of the layers asked for."""

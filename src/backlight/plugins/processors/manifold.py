@@ -18,6 +18,7 @@ from sklearn import manifold
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._counts import positive
 
 Array = NDArray[Any]
 
@@ -38,7 +39,7 @@ class LocallyLinear(Processor):
     yields: ClassVar[tuple[str, ...]] = ("projection",)
 
     def __post_init__(self) -> None:
-        _positive(self, m=self.m, k=self.k)
+        positive("lle", m=self.m, k=self.k)
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the coordinates."""
@@ -66,7 +67,7 @@ class Isomap(Processor):
     yields: ClassVar[tuple[str, ...]] = ("projection",)
 
     def __post_init__(self) -> None:
-        _positive(self, m=self.m, k=self.k)
+        positive("isomap", m=self.m, k=self.k)
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the coordinates."""
@@ -93,7 +94,7 @@ class Umap(Processor):
     yields: ClassVar[tuple[str, ...]] = ("projection",)
 
     def __post_init__(self) -> None:
-        _positive(self, m=self.m, k=self.k)
+        positive("umap", m=self.m, k=self.k)
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the coordinates."""
@@ -143,12 +144,6 @@ def _umap() -> Any:
     except ImportError:
         raise RequestError("umap needs umap-learn; try `pip install 'backlight[umap]'`") from None
     return UMAP
-
-
-def _positive(step: object, **counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise RequestError(f"{step}: {name} is {count}, expected at least 1")
 
 
 @hookimpl

@@ -16,7 +16,8 @@ from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, only, positive
+from backlight.plugins.processors._copies import chunks, only
+from backlight.plugins.processors._counts import positive
 
 
 @final
@@ -37,7 +38,7 @@ class Occlusion(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __post_init__(self) -> None:
-        positive(window=self.window, stride=self.stride, batch_size=self.batch_size)
+        positive("occlusion", window=self.window, stride=self.stride, batch_size=self.batch_size)
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the relevance of the input, (N, K, *input)."""

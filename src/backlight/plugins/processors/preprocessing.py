@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._counts import positive
 
 Array = NDArray[Any]
 
@@ -53,8 +54,7 @@ class Pool(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __post_init__(self) -> None:
-        if self.grid < 1:
-            raise RequestError(f"pool: grid is {self.grid}, expected at least 1")
+        positive("pool", grid=self.grid)
         if self.by not in ("mean", "sum", "max"):
             raise RequestError(f"pool: by is {self.by!r}, expected mean, sum or max")
 

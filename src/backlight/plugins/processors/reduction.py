@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.random_projection import GaussianRandomProjection
 
-from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._counts import positive
 from backlight.plugins.processors.spectral import fix_signs
 
 Array = NDArray[Any]
@@ -33,8 +33,7 @@ class Pca(Processor):
     yields: ClassVar[tuple[str, ...]] = ("embedding", "variances")
 
     def __post_init__(self) -> None:
-        if self.m < 1:
-            raise RequestError(f"pca: m is {self.m}, expected at least 1")
+        positive("pca", m=self.m)
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the components' scores, signs fixed."""
@@ -60,8 +59,7 @@ class RandomProjection(Processor):
     yields: ClassVar[tuple[str, ...]] = ("features",)
 
     def __post_init__(self) -> None:
-        if self.m < 1:
-            raise RequestError(f"random-projection: m is {self.m}, expected at least 1")
+        positive("random-projection", m=self.m)
 
     def __call__(self, *, features: Array) -> dict[str, Array]:
         """Return the projected features."""

@@ -19,7 +19,8 @@ from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.interception.differentiation import Differentiator
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, only, positive
+from backlight.plugins.processors._copies import chunks, only
+from backlight.plugins.processors._counts import positive
 
 
 @final
@@ -41,9 +42,9 @@ class Rise(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance",)
 
     def __post_init__(self) -> None:
-        positive(masks=self.masks, cells=self.cells, batch_size=self.batch_size)
+        positive("rise", masks=self.masks, cells=self.cells, batch_size=self.batch_size)
         if not 0 < self.probability <= 1:
-            raise ValueError(f"probability is {self.probability}, expected more than 0, at most 1")
+            raise RequestError(f"rise: probability is {self.probability}, expected more than 0, at most 1")
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the relevance of the input, (N, K, C, H, W)."""

@@ -17,6 +17,7 @@ from scipy.spatial.distance import cdist
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._counts import positive
 
 Array = NDArray[Any]
 
@@ -40,8 +41,7 @@ class MetricKnn(Processor):
     yields: ClassVar[tuple[str, ...]] = ("neighbours", "distances")
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise RequestError(f"metric-knn: k is {self.k}, expected at least 1")
+        positive("metric-knn", k=self.k)
         try:
             cdist(np.ones((1, 2)), np.ones((1, 2)) * 2, self.metric)
         except (ValueError, TypeError) as error:

@@ -13,11 +13,13 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
+from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.interception.differentiation import Differentiator, structured
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
-from backlight.plugins.processors._copies import chunks, combine, floating, length, positive
+from backlight.plugins.processors._copies import chunks, combine, floating, length
+from backlight.plugins.processors._counts import positive
 
 
 @final
@@ -38,9 +40,9 @@ class SmoothGrad(Processor):
     yields: ClassVar[tuple[str, ...]] = ("relevance", "layers")
 
     def __post_init__(self) -> None:
-        positive(draws=self.draws, batch_size=self.batch_size)
+        positive("smooth-grad", draws=self.draws, batch_size=self.batch_size)
         if self.noise < 0:
-            raise ValueError(f"noise is {self.noise}, expected 0 or more")
+            raise RequestError(f"smooth-grad: noise is {self.noise}, expected 0 or more")
 
     def __call__(self, differentiate: Differentiator, inputs: Any, target: Any = None) -> dict[str, Any]:
         """Return the mean relevance of the inputs, (N, K, *input), and of the layers asked for."""

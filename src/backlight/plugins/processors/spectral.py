@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.plugins.processors._counts import positive
 
 Array = NDArray[Any]
 
@@ -42,8 +42,7 @@ class Spectral(Processor):
     yields: ClassVar[tuple[str, ...]] = ("embedding", "eigenvalues")
 
     def __post_init__(self) -> None:
-        if self.m < 1:
-            raise RequestError(f"spectral: m is {self.m}, expected at least 1")
+        positive("spectral", m=self.m)
 
     def __call__(self, *, laplacian: sp.csr_array, degree: Array) -> dict[str, Array]:
         """Return the eigenpairs, those of eigenvalue 0 first."""
