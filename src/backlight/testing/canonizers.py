@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from backlight.core.canonizer import Canonizer
 from backlight.core.explainer import Attribution, Explainer
-from backlight.core.hookspecs import CompositeSpec
-from backlight.core.registry import registry
 from backlight.testing.nets import attending, fused, normalised, plain, recurrent
 from backlight.testing.require import ConformanceError, failing_as, require
 from backlight.testing.residue import check_nothing_left
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 FAMILIES: tuple[Callable[[], Built], ...] = (normalised, attending, recurrent, fused)
 FOREIGN: tuple[Callable[[], Built], ...] = (plain,)
 TOLERANCE = 1e-8
+COMPOSITE = "backlight/epsilon-plus"
+"""A preset that needs no parameters; which one matters to no check."""
 
 
 def check_outputs(subject: Subject) -> None:
@@ -59,8 +59,7 @@ def check_foreign(subject: Subject) -> None:
         require(
             not rewritten,
             f"{subject} rewrote {rewritten[0] if rewritten else ''} of the foreign model {name!r}; "
-            "return None for "
-            "all that is not its own",
+            "return None for all that is not its own",
         )
 
 
@@ -71,7 +70,7 @@ def check_residue(subject: Subject) -> None:
             f"{subject}, {name}",
             model,
             x,
-            lambda model: Explainer(model, composite=_composite(), canonizers=[subject.build()]),
+            lambda model: Explainer(model, composite=COMPOSITE, canonizers=[subject.build()]),
         )
 
 
@@ -84,9 +83,8 @@ def check_idempotence(subject: Subject) -> None:
         require(
             torch.allclose(once.relevance, twice.relevance, rtol=TOLERANCE, atol=TOLERANCE)
             and _operations(once) == _operations(twice),
-            f"{subject}, {name}: given twice, it does something else than once; rewrite nothing "
-            "that is already "
-            "rewritten",
+            f"{subject}, {name}: given twice, it does something else than once; rewrite nothing that "
+            "is already rewritten",
         )
 
 
@@ -96,18 +94,8 @@ def _models(builders: Sequence[Callable[[], Built]]) -> Iterator[tuple[str, nn.M
         yield build.__name__, model, x
 
 
-def _composite() -> Any:
-    """Return a preset that can be built without parameters; which one matters to no check."""
-    for entry in registry().entries("composite"):
-        if entry.built_in and entry.name == "epsilon-plus":
-            spec = registry().spec("composite", entry.key)
-            assert isinstance(spec, CompositeSpec)
-            return spec.factory()
-    raise LookupError("the composite 'epsilon-plus' is not installed")
-
-
 def _explained(model: nn.Module, x: Tensor, canonizers: Sequence[Canonizer]) -> Attribution:
-    return Explainer(model, composite=_composite(), canonizers=canonizers).explain(x, 0)
+    return Explainer(model, composite=COMPOSITE, canonizers=canonizers).explain(x, 0)
 
 
 def _operations(attribution: Attribution) -> list[tuple[str, str, str]]:

@@ -34,16 +34,14 @@ def check_outputs(subject: Subject) -> None:
     if type(processor).yields:
         require(
             set(outputs) == set(processor.yields),
-            f"{subject} returned {sorted(outputs)}, but declares {sorted(processor.yields)}; mend "
-            "`yields` or what it "
-            "returns",
+            f"{subject} returned {sorted(outputs)}, but declares {sorted(processor.yields)}; mend `yields` "
+            "or what it returns",
         )
     with tempfile.TemporaryDirectory() as folder:
         require(
             Cache(folder).put("key", outputs),
-            f"{subject} returned something that cannot be cached; return arrays, sparse matrices, "
-            "numbers and text, "
-            "or dicts, lists and tuples of these",
+            f"{subject} returned something that cannot be cached; return arrays, sparse matrices, numbers "
+            "and text, or dicts, lists and tuples of these",
         )
         require(not list(Path(folder).rglob("*.part")), f"{subject}: the cache left a part behind")
 
@@ -96,9 +94,8 @@ def check_cache_key(subject: Subject) -> None:
         )
         require(
             _key(subject, others[0]) != key,
-            f"{subject}: {name} does not change the cache key, so that old results would be taken "
-            "for new ones; do "
-            "not override `parameters`, and keep everything in fields",
+            f"{subject}: {name} does not change the cache key, so that old results would be taken for new "
+            "ones; do not override `parameters`, and keep everything in fields",
         )
 
 
@@ -169,9 +166,8 @@ def inputs(subject: Subject, processor: Processor, n: int) -> dict[str, Any]:
     missing = [port for port in processor.needs() if port not in known]
     require(
         not missing,
-        f"{subject} needs {', '.join(missing)}, which the suite has no sample of; pass a "
-        "Specimen with `inputs`, a "
-        "function n -> {port: value}",
+        f"{subject} needs {', '.join(missing)}, which the suite has no sample of; pass a Specimen with "
+        "`inputs`, a function n -> {port: value}",
     )
     return {port: known[port] for port in processor.accepts() if port in known}
 

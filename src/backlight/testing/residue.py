@@ -36,9 +36,8 @@ def check_nothing_left(
         left = changed(before, snapshot(model))
         require(
             not left,
-            f"{what}: after {ending}, {left[0] if left else ''} has changed; a plugin writes "
-            "nothing on the model, "
-            "its parameters or torch's global state",
+            f"{what}: after {ending}, {left[0] if left else ''} has changed; a plugin writes nothing on the "
+            "model, its parameters or torch's global state",
         )
         require(bool((x == given).all()), f"{what}: after {ending}, the input has changed")
 

@@ -69,8 +69,8 @@ def check_shape(subject: Subject) -> None:
             require(
                 share is None or share.shape == x.shape,
                 f"{subject}, {case}: it returned relevance of shape "
-                f"{share is not None and tuple(share.shape)} for an "
-                f"input of shape {tuple(x.shape)}; return each input's relevance in the input's shape",
+                f"{share is not None and tuple(share.shape)} for an input of shape {tuple(x.shape)}; return each "
+                "input's relevance in the input's shape",
             )
 
 
@@ -82,8 +82,7 @@ def check_dtype(subject: Subject) -> None:
                 require(
                     share is None or share.dtype == dtype,
                     f"{subject}, {case}: it turned {dtype} into {share is not None and share.dtype}; make "
-                    "new tensors "
-                    "by new_zeros or with dtype=op.input.dtype",
+                    "new tensors by new_zeros or with dtype=op.input.dtype",
                 )
 
 
@@ -124,9 +123,8 @@ def check_determinism(subject: Subject) -> None:
         for one, other in zip(first, case.shares(rule), strict=True):
             require(
                 _equal(one, other, 0.0),
-                f"{subject}, {case}: called twice, it returned different relevance; a rule keeps no "
-                "state and draws "
-                "no random numbers",
+                f"{subject}, {case}: called twice, it returned different relevance; a rule keeps no state "
+                "and draws no random numbers",
             )
 
 
@@ -143,8 +141,7 @@ def check_batch(subject: Subject) -> None:
                 require(
                     _equal(whole[i : i + 1], alone, 1e-8),
                     f"{subject}, {kind}: sample {i} is explained differently alone than in a batch; reduce "
-                    "over the "
-                    "axes of a sample, never over the first",
+                    "over the axes of a sample, never over the first",
                 )
 
 
@@ -163,10 +160,9 @@ def check_conservation(subject: Subject) -> None:
         told = ", ".join(f"{cause} {value:.3g}" for cause, value in absorbed.items()) or "nothing"
         require(
             promised is None or abs(rest) <= promised * scale,
-            f"{subject}, {case}: {leaked:.3g} of the relevance {scale:.3g} is missing, `absorbed` "
-            f"accounts for {told}, "
-            f"and it declares to conserve {spec.conserves!r}; mend the formula, `absorbed` or the "
-            "declaration",
+            f"{subject}, {case}: {leaked:.3g} of the relevance {scale:.3g} is missing, `absorbed` accounts "
+            f"for {told}, and it declares to conserve {spec.conserves!r}; mend the formula, `absorbed` or "
+            "the declaration",
         )
 
 
