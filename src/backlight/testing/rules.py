@@ -69,8 +69,8 @@ def check_shape(subject: Subject) -> None:
             require(
                 share is None or share.shape == x.shape,
                 f"{subject}, {case}: it returned relevance of shape "
-                f"{share is not None and tuple(share.shape)} for an input of shape {tuple(x.shape)}; return each "
-                "input's relevance in the input's shape",
+                f"{share is not None and tuple(share.shape)} for an input of shape {tuple(x.shape)}; return "
+                "each input's relevance in the input's shape",
             )
 
 
