@@ -85,6 +85,19 @@ def test_an_index_that_permutes_and_leaves_out_finds_the_right_pictures(tmp_path
         assert [label.name for label in project.labels.labels] == ["a", "b", "c"]
 
 
+def test_samples_whose_label_is_not_told_are_no_class_of_the_model(tmp_path):
+    index = np.array([5, 0, 3])
+    named = {"relevance": RELEVANCE[index], "labels": LABELS[index], "logits": OUTPUTS[index], "index": index}
+    np.savez(tmp_path / "all.npz", inputs=INPUTS, **named)
+    import_run(tmp_path / "run", tmp_path / "all.npz")
+    with open_project(tmp_path / "run") as project:
+        names = [label.name for label in project.labels.labels]
+        assert [names[i] for i in project.dataset.labels] == [
+            f"class {LABELS[i]}" if i in index else "unlabelled" for i in range(7)
+        ]
+        assert names.index("unlabelled") >= OUTPUTS.shape[1]
+
+
 def test_relevance_that_is_not_finite_is_left_out_and_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     relevance = RELEVANCE.astype(np.float64)

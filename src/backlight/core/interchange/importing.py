@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -15,7 +15,7 @@ from backlight.core.coverage import Coverage
 from backlight.core.errors import FormatError
 from backlight.core.interchange.arrays import ArrayFile, Samples
 from backlight.core.project import LabelMap
-from backlight.core.run.attributing import disk_errors, write_request
+from backlight.core.run.attributing import write_request
 from backlight.core.run.explaining import Rows
 from backlight.core.run.finishing import Finished, finish
 from backlight.core.run.identity import check_same_run, digest, versions
@@ -24,7 +24,7 @@ from backlight.core.run.reading import Batch
 from backlight.core.run.settings import Output
 from backlight.core.run.writing import Draft, checksum
 from backlight.core.sources.data import Picture, Source
-from backlight.core.store import channels_first, displayable
+from backlight.core.store import channels_first, disk_errors, displayable
 
 STEP = 256
 """Samples read at a time."""
@@ -92,9 +92,14 @@ def import_run(
     """
     paths = [path for path in (relevance, inputs, labels, label_map) if path is not None]
     foreign = read_foreign(relevance, inputs, labels)
-    count = int(foreign.labels.max(initial=0)) + 1
+    outputs = 0 if foreign.prediction is None else np.size(foreign.prediction.part([0])[0])
+    count = max(int(foreign.labels.max(initial=0)) + 1, outputs)
     known = None if label_map is None else LabelMap.read(label_map)
     names = [known.label(i).name if known else f"class {i}" for i in range(max(count, len(known or ())))]
+    unlabelled = foreign.labels < 0
+    if unlabelled.any():
+        foreign = replace(foreign, labels=np.where(unlabelled, len(names), foreign.labels))
+        names.append("unlabelled")
     source = ForeignSource(foreign, (inputs or relevance).stem, names)
     layout = Layout(root, len(source), 4096)
     identity: dict[str, Any] = {
@@ -152,7 +157,7 @@ def read_foreign(relevance: Path, inputs: Path | None, labels: Path | None) -> F
 def _labels(
     main: ArrayFile, of_inputs: ArrayFile, labels: Path | None, rows: NDArray[np.int64], total: int
 ) -> NDArray[np.int64]:
-    """Return the class of every sample; labels of relevance alone are those of the samples in its index."""
+    """Return the class of every sample, -1 where labels came for those with relevance alone."""
     given = ArrayFile(labels).get("labels", alone=True) if labels else of_inputs.get("labels")
     given = given or main.get("labels")
     if given is None:
@@ -165,7 +170,7 @@ def _labels(
         return values.astype(np.int64)
     if len(values) != len(rows):
         raise FormatError(f"{given.place} has {len(values)} labels, expected {total}")
-    spread = np.zeros(total, dtype=np.int64)
+    spread = np.full(total, -1)
     spread[rows] = values
     return spread
 
