@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from backlight.core.analysis import analyze, ranking
-from backlight.core.errors import RequestError
+from backlight.core.errors import BacklightError, RequestError
 from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.pipelines.cache import Cache
 from backlight.core.project import Label, LabelMap, open_project, write_project
@@ -230,19 +230,52 @@ def test_one_class_at_a_time_adds_up(run, finished):
     assert done.findings == finished[1].findings
 
 
-def test_one_class_with_other_settings_replaces_the_file(run):
-    analyze(run, QUICK)
-    assert [row.name for row in analyze(run, QUICK, seed=9, classes=["cat"]).findings] == ["cat"]
+def test_one_class_with_other_settings_replaces_the_file_and_says_so(run):
+    assert analyze(run, QUICK).replaced == 0
+    done = analyze(run, QUICK, seed=9, classes=["cat"])
+    assert [row.name for row in done.findings] == ["cat"]
+    assert done.replaced == len(NAMES) - 1
 
 
-def test_another_method_gets_another_file(run):
-    analyze(run, QUICK)
-    other = Pipeline("density", QUICK.steps)
-    done = analyze(run, other)
-    assert done.path.name == "analysis-density.h5"
+def while_analysing(run, chain, classes, other):
+    """Analyse, and do `other` when the first class is done."""
+    return analyze(run, chain, classes=classes, progress=lambda done, *_: other() if done == 1 else None)
+
+
+def test_two_analyses_at_once_both_stay(run):
+    density = Pipeline("density", QUICK.until("hdbscan").steps)
+    while_analysing(run, density, (), lambda: analyze(run, Pipeline("kmeans", QUICK.until("kmeans").steps)))
     with open_project(run) as project:
-        assert set(project.analyses) == {"spray", "density"}
-        assert len(project.analysis("spray").categories) == len(NAMES)
+        assert set(project.analyses) == {"density", "kmeans"}
+        for name, other in (("density", "hdbscan"), ("kmeans", "kmeans")):
+            found = project.analysis(name)
+            assert len(found.categories) == len(NAMES)
+            assert found.category("cat").clusterings == [other]
+
+
+def test_two_classes_at_once_add_up(run):
+    while_analysing(run, QUICK, ["cat"], lambda: analyze(run, QUICK, classes=["dog"]))
+    with open_project(run) as project:
+        assert {c.name for c in project.analysis("spray").categories.values()} == {"cat", "dog"}
+
+
+def test_names_that_make_the_same_file_name_get_files_of_their_own(run):
+    for name in ("first", "a b", "a-b", "a (b)"):
+        analyze(run, Pipeline(name, QUICK.until("knn").steps), classes=["cat"])
+    with open_project(run) as project:
+        paths = [project.analysis(name).paths[0].name for name in project.analyses]
+    assert paths == ["analysis.h5", "analysis-a-b.h5", "analysis-a-b-2.h5", "analysis-a-b-3.h5"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(run, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("backlight.core.analysis.atomic_hdf5", refuse)
+    with pytest.raises(
+        BacklightError, match=r"cannot write into .*run: Permission denied; earlier results are"
+    ):
+        analyze(run, QUICK.until("knn"), cache=False)
 
 
 def test_classes_by_prediction(run):
@@ -337,7 +370,7 @@ def test_a_failing_class_is_named_and_leaves_earlier_results(run):
         analyze(run, failing)
     assert done.path.read_bytes() == before[done.path]
     assert {p.name for p in run.glob("*.*")} == {p.name for p in before}
-    assert not list(run.glob(".*"))
+    assert [path.name for path in run.glob(".*")] == [".project.yaml.lock"]
 
 
 def test_an_analysis_killed_in_the_middle_resumes_and_harms_nothing(run, finished):

@@ -10,7 +10,9 @@ from __future__ import annotations
 import copy
 import functools
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +29,7 @@ from backlight.core.pipeline import Pipeline, pipeline
 from backlight.core.pipelines.cache import Cache
 from backlight.core.pipelines.executor import executor
 from backlight.core.project import ANALYSIS_FILE, Label, LabelMap, Project, open_project
-from backlight.core.store import atomic_hdf5, atomic_text, open_hdf5
+from backlight.core.store import atomic_hdf5, atomic_text, disk_errors, exclusive, open_hdf5
 
 Array = NDArray[Any]
 Grouping = Literal["label", "prediction"]
@@ -44,6 +46,7 @@ class Analysed:
     """Where the results are, and the categories by falling suspicion.
 
     reused: categories of which nothing had to be computed. computed: steps that were, of `steps` in all.
+    replaced: categories whose earlier results are gone: they were made in another way, and not asked for now.
     """
 
     path: Path
@@ -52,6 +55,7 @@ class Analysed:
     reused: int
     computed: int
     steps: int
+    replaced: int
 
 
 @dataclass(frozen=True)
@@ -99,17 +103,17 @@ def analyze(
             for label, indices in groups
         ]
         cost = _cost(opened, space, [len(task.indices) for task in tasks])
-        target, labels = _target(opened, method), opened.labels
-        document, file = opened.document, opened.path
+        file, labels = opened.path, opened.labels
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     if space is not None:
         attributes["space"] = space
-    computed = _write(target, tasks, attributes, labels, executor(workers, len(tasks), cost).map, progress)
-    if folder:
-        Cache(folder).trim(CACHE_LIMIT)
-    _register(file, document, method, target)
+    run = executor(workers, len(tasks), cost).map
+    with disk_errors(file.parent, "earlier results"):
+        target, computed, replaced = _write(file, method, tasks, attributes, labels, run, progress)
+        if folder:
+            Cache(folder).trim(CACHE_LIMIT)
     findings, everything = ranking(target, labels), len(steps.steps) * len(tasks)
-    return Analysed(target, method, findings, computed.count(0), sum(computed), everything)
+    return Analysed(target, method, findings, computed.count(0), sum(computed), everything, replaced)
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
@@ -192,42 +196,64 @@ def _analyse(task: _Task) -> tuple[Record, int]:
 
 
 def _write(
-    target: Path,
+    path: Path,
+    method: str,
     tasks: Sequence[_Task],
     attributes: Mapping[str, Any],
     labels: LabelMap,
     run: Callable[..., Any],
     progress: Progress | None,
-) -> list[int]:
-    """Write the analysis file; return how many steps were computed for each category."""
+) -> tuple[Path, list[int], int]:
+    """Write the analysis file and list it in the project file, beside what others may write meanwhile.
+
+    Return its path, how many steps were computed for each category, and of how many categories earlier
+    results are gone, as they were made in another way.
+    """
     report = progress or (lambda done, total, name: None)
     report(0, len(tasks), "")
     computed: list[int] = []
-    try:
-        with atomic_hdf5(target) as file:
+    draft = path.with_name(f".{uuid.uuid4().hex}.{ANALYSIS_FILE}")
+    with ExitStack() as held:
+        held.callback(draft.unlink, missing_ok=True)
+        held.callback(_close, tasks[0].project)
+        with atomic_hdf5(draft) as file:
             file.attrs.update(attributes)
-            _keep(target, file, attributes, {task.category for task in tasks})
             for done, (content, steps) in enumerate(run(_analyse, tasks), start=1):
                 write_record(file, content)
                 computed.append(steps)
                 report(done, len(tasks), _name(labels, content.category))
-    finally:
-        if _opened.cache_info().currsize:
-            _opened(tasks[0].project).close()
-            _opened.cache_clear()
-    return computed
+            held.enter_context(exclusive(path))  # until the file has its name: others may finish just now
+            now = held.enter_context(open_project(path))
+            target = _target(now, method)
+            replaced = _keep(target, file, attributes, {task.category for task in tasks})
+        draft.replace(target)
+        _register(path, now.document, method, target)
+    return target, computed, replaced
 
 
-def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> None:
-    """Copy the categories that this analysis leaves alone from an earlier one made in the same way."""
+def _close(project: Path) -> None:
+    """Close what tasks in this process have opened."""
+    if _opened.cache_info().currsize:
+        _opened(project).close()
+        _opened.cache_clear()
+
+
+def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> int:
+    """Copy the categories that this analysis leaves alone from an earlier one made in the same way.
+
+    Return how many it does not copy, as the earlier one was made in another way.
+    """
     try:
         earlier = open_hdf5(old)
     except FormatError:  # none, or one that can't be read: nothing to keep
-        return
+        return 0
     with earlier:
-        if {name: earlier.attrs.get(name) for name in attributes} == dict(attributes):
-            for category in earlier.keys() - analysed:
-                earlier.copy(category, file)
+        others = earlier.keys() - analysed
+        if {name: earlier.attrs.get(name) for name in attributes} != dict(attributes):
+            return len(others)
+        for category in others:
+            earlier.copy(category, file)
+    return 0
 
 
 def _target(project: Project, method: str) -> Path:
@@ -236,9 +262,13 @@ def _target(project: Project, method: str) -> Path:
     if mine and len(mine.paths) == 1 and mine.paths[0].parent == project.root:
         return mine.paths[0]
     taken = {path for analysis in project.analyses.values() for path in analysis.paths}
-    default = project.root / ANALYSIS_FILE
     name = re.sub(r"[^\w.=-]+", "-", method).strip("-")
-    return default if default not in taken else project.root / f"analysis-{name}.h5"
+    names = (
+        ANALYSIS_FILE,
+        f"analysis-{name}.h5",
+        *(f"analysis-{name}-{n}.h5" for n in range(2, len(taken) + 2)),
+    )
+    return next(path for path in map(project.root.joinpath, names) if path not in taken)
 
 
 def _register(path: Path, document: Mapping[str, Any], method: str, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import tempfile
@@ -14,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.errors import FormatError
+from backlight.core.errors import BacklightError, FormatError
 
 DENSE, SMALL = 4, 4096
 """Rows of at most SMALL bytes are read in one piece when more than one in DENSE of it is wanted."""
@@ -85,6 +86,26 @@ def atomic_hdf5(path: Path) -> Iterator[h5py.File]:
     """Yield a new HDF5 file that appears under `path` only when it is complete."""
     with atomic_sink(path) as (file, _):
         yield file
+
+
+@contextmanager
+def disk_errors(root: Path, kept: str = "finished shards") -> Iterator[None]:
+    """Word an error of the file system; `kept` is what it leaves as it was."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BacklightError(
+            f"cannot write into {root}: {reason}; {kept} are kept, the same command continues"
+        ) from error
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait until no other process is within this for the same file, and keep others waiting."""
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def atomic_text(path: Path, text: str) -> None:

@@ -168,6 +168,11 @@ def print_ranking(done: Analysed) -> None:
     left_out = sum(row.left_out for row in done.findings)
     if left_out:
         click.echo(f"{left_out} samples were left out: their relevance is not finite.")
+    if done.replaced:
+        click.echo(
+            f"Results of {done.replaced} other classes, made with other settings, are gone from the file; "
+            "analyse them again to compare."
+        )
     if done.computed < done.steps:
         click.echo(f"{done.computed} of {done.steps} steps were computed, the others came from the cache.")
     click.echo(f"Results: {done.path}")

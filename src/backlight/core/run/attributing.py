@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,7 +23,7 @@ from backlight.core.run.settings import Settings
 from backlight.core.run.writing import missing, read_record
 from backlight.core.sources.data import Source
 from backlight.core.sources.sizes import fitting
-from backlight.core.store import atomic_text
+from backlight.core.store import atomic_text, disk_errors
 
 Progress = Callable[[int, int, str, int], None]
 """Called with samples done, samples in all, the name of the shard just finished ("" within one), and how many
@@ -130,18 +129,6 @@ def write_request(root: Path, identity: Mapping[str, Any], config: str | None) -
     atomic_text(root / RUN_FILE, json.dumps(identity, indent=1, ensure_ascii=False) + "\n")
     if config is not None:
         atomic_text(root / CONFIG_FILE, config)
-
-
-@contextmanager
-def disk_errors(root: Path) -> Iterator[None]:
-    """Word an error of the file system, which leaves whole shards only."""
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise BacklightError(
-            f"cannot write into {root}: {reason}; finished shards are kept, the same command continues"
-        ) from error
 
 
 class Tally:

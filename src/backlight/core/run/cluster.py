@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from backlight.core.errors import BacklightError, RequestError
-from backlight.core.run.attributing import Elsewhere, disk_errors, try_one
+from backlight.core.run.attributing import Elsewhere, try_one
 from backlight.core.run.identity import digest, facts
 from backlight.core.run.layout import Layout
 from backlight.core.run.making import make_shards
 from backlight.core.run.preparing import Prepared, prepare
 from backlight.core.run_config import Config
+from backlight.core.store import disk_errors
 
 _LOCAL = re.compile(r"local:([1-9]\d*)")
 _AT_HAND: dict[str, tuple[Prepared, tuple[int, ...]]] = {}
