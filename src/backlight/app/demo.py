@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from backlight.core.analysis import Analysed
 from backlight.core.project import open_project
-from backlight.core.sources.data import Picture, Source, torchvision_dataset
+from backlight.core.sources.data import Picture, Source
 from backlight.core.sources.preprocessing import Preprocessing
+from backlight.core.sources.torchvision_sets import torchvision_dataset
 
 PREPROCESSING = Preprocessing(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 PATCH = 4

@@ -7,8 +7,9 @@ import torchvision
 from PIL import ExifTags, Image
 
 from backlight.core.errors import FormatError, RequestError
-from backlight.core.sources.data import TORCHVISION, DatasetSource, open_source
+from backlight.core.sources.data import DatasetSource, open_source
 from backlight.core.sources.subset import chosen
+from backlight.core.sources.torchvision_sets import TORCHVISION
 
 
 def save(path, value=100, mode="RGB", size=(6, 4)):
