@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backlight.app.cli.columns import aligned
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -152,6 +154,5 @@ def _print(lines: list[dict[str, Any]]) -> None:
                 where,
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for text in aligned(rows):
+        click.echo(text)

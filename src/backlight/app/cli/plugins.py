@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from backlight.app.cli.columns import aligned
 from backlight.app.cli.failure import Failure
 from backlight.core.discovery import Entry
 from backlight.core.errors import PluginError, unknown
@@ -137,14 +138,8 @@ def _print_table(found: Sequence[Plugin], *, summaries: bool) -> None:
         rows = [
             (*row, text) for row, text in zip(rows, ["summary", *(p.summary for p in found)], strict=True)
         ]
-    for line in _aligned(rows):
+    for line in aligned(rows):
         click.echo(line)
     for plugin in found:
         if plugin.problem:
             click.echo(f"\n{plugin.state}: {plugin.problem}")
-
-
-def _aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
