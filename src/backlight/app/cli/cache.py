@@ -39,8 +39,9 @@ def _cache(run: Path) -> Cache:
     from backlight.core.analysis import CACHE_FOLDER
     from backlight.core.errors import RequestError
     from backlight.core.pipelines.cache import Cache
+    from backlight.core.project import PROJECT_FILE
 
     root = run if run.is_dir() else run.parent
-    if not (root / "project.yaml").is_file() and not (root / CACHE_FOLDER).is_dir():
-        raise RequestError(f"{run} is no run directory: it has neither project.yaml nor {CACHE_FOLDER}")
+    if not (root / PROJECT_FILE).is_file() and not (root / CACHE_FOLDER).is_dir():
+        raise RequestError(f"{run} is no run directory: it has neither {PROJECT_FILE} nor {CACHE_FOLDER}")
     return Cache(root / CACHE_FOLDER)

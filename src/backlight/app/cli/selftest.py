@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from backlight.app.selftest.trial import Candidate, Trial
-    from backlight.core.pipeline import Pipeline
     from backlight.core.sources.data import Source
     from backlight.core.sources.preprocessing import Preprocessing
 
@@ -106,7 +105,6 @@ def command(
     Each setting tells a class from the one before it. A clean network and one whose training pictures of the
     class carry the artefact by half are explained on the same pictures; the clean one is the control.
     """
-    from backlight.app.cli.analyze import configured
     from backlight.app.cli.progress import progress_bar
     from backlight.core.errors import RequestError
     from backlight.core.sources.data import open_source
@@ -116,7 +114,7 @@ def command(
         raise RequestError("--clean and --poisoned go together, and need --model")
     source = open_source(data)
     victims = _victims(source, classes)
-    candidates = [_candidate(configured, text, settings) for text in presets]
+    candidates = [_candidate(text, settings) for text in presets]
     scale = Preprocessing((size, size) if size else None, (0.5,) * 3, (0.25,) * 3)
     plan = [(v, a, seed + t) for v in victims for a in artefacts for t in range(trials)]
     done: list[Trial] = []
@@ -141,10 +139,9 @@ def command(
     _print(done, written)
 
 
-def _candidate(
-    configured: Callable[[str, tuple[str, ...]], Pipeline], text: str, settings: tuple[str, ...]
-) -> Candidate:
+def _candidate(text: str, settings: tuple[str, ...]) -> Candidate:
     """Return the pipeline NAME, or NAME@LAYER for the relevance of a layer."""
+    from backlight.app.cli.analyze import configured
     from backlight.app.selftest.trial import Candidate
 
     name, _, layer = text.partition("@")

@@ -6,7 +6,7 @@ The same state travels in links (assets/state.js). What comes in is checked agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -239,7 +239,6 @@ def _selected(category: Category, document: Mapping[str, Any]) -> NDArray[np.int
 
 def _indices(document: Mapping[str, Any], key: str) -> NDArray[np.int64]:
     values = _value(document, key, list, [])
-    whole: Callable[[Any], bool] = lambda v: isinstance(v, int) and not isinstance(v, bool)  # noqa: E731
-    if not all(whole(v) and 0 <= v < 2**32 for v in values):
+    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 <= v < 2**32 for v in values):
         raise RequestError(f"{key!r} holds something other than dataset indices (whole numbers from 0)")
     return np.unique(np.array(values, dtype=np.int64))

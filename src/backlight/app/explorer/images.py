@@ -7,7 +7,6 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -193,6 +192,4 @@ def _tagged(response: Response, etag: str) -> Response:
 
 def _stamp(project: Project) -> tuple[int, ...]:
     """Return what changes when the files behind a project's pictures do."""
-    return tuple(
-        path.stat().st_mtime_ns for path in sorted(project.root.glob("*.h5")) if Path(path).is_file()
-    )
+    return tuple(path.stat().st_mtime_ns for path in sorted(project.root.glob("*.h5")) if path.is_file())

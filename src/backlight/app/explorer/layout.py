@@ -11,6 +11,7 @@ import dash_bootstrap_components as dbc
 from dash import dcc, html
 
 from backlight.app.explorer.choosing import bar
+from backlight.app.explorer.exchange import LIMIT
 from backlight.core.panel import COLOUR_CHOICES, COLOUR_DEFAULTS, STORES
 
 CONTROLS = {
@@ -24,7 +25,6 @@ CONTROLS = {
 }
 TABBED = "bottom"
 SLOTS = ("main", "side", "bottom")
-UPLOAD_LIMIT = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def actions() -> html.Div:
         ),
         id="app--import",
         accept=".json,application/json",
-        max_size=UPLOAD_LIMIT,
+        max_size=LIMIT,
         className="upload",
     )
     buttons = [

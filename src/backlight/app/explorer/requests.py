@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from dash import Dash
@@ -10,7 +9,7 @@ from dash.exceptions import DashException
 from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
-logger = logging.getLogger("backlight.explorer")
+from backlight.app.explorer.guard import logger
 
 UPDATE = "/_dash-update-component"
 LARGEST = 64 << 20

@@ -177,7 +177,7 @@ class Merger:
         """
         found: Producer | None = self.producers.get(tensor)
         if found is not None:
-            return found, lambda output: output
+            return found, as_it_is
         whole = tensor._base if tensor._is_view() else None
         found = None if whole is None else self.producers.get(whole)
         if found is None or whole is None or not isinstance(found.op.map, DenseMap) or whole.ndim < 3:

@@ -11,9 +11,9 @@ from typing import Any, final
 import h5py
 
 from backlight.core.errors import BacklightError, FormatError
-from backlight.core.project import ATTRIBUTION_FILE, DATA_FILE, open_project
+from backlight.core.project import ATTRIBUTION_FILE, DATA_FILE, PROJECT_FILE, open_project
 from backlight.core.run.identity import digest, digest_json, read_identity
-from backlight.core.run.layout import CONFIG_FILE, SHARD_FOLDERS, Layout
+from backlight.core.run.layout import CONFIG_FILE, RUN_FILE, SHARD_FOLDERS, Layout
 from backlight.core.run.writing import Record, checksum, datasets, read_record
 from backlight.core.store import open_hdf5
 
@@ -40,7 +40,7 @@ def verify(root: Path, progress: Callable[[int, int, str], None] | None = None) 
         layout = Layout(root, int(identity["samples"]), int(identity["shard_size"]))
         run = digest(identity)
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{root / 'run.json'} lacks what a run needs ({error!r})") from error
+        raise FormatError(f"{root / RUN_FILE} lacks what a run needs ({error!r})") from error
     problems = list(_config(root, identity))
     for shard in range(len(layout)):
         problems += _shard(layout, shard, run)
@@ -58,7 +58,7 @@ def _config(root: Path, identity: dict[str, Any]) -> Iterator[Problem]:
     if config is None:
         return
     if identity.get("config_digest") != digest_json(config):
-        yield Problem("run.json", "config does not match config_digest")
+        yield Problem(RUN_FILE, "config does not match config_digest")
     path = root / CONFIG_FILE
     if not path.is_file():
         yield Problem(CONFIG_FILE, "missing")
@@ -70,7 +70,7 @@ def _config(root: Path, identity: dict[str, Any]) -> Iterator[Problem]:
         return
     changed = sorted(k for k in config.keys() | found.keys() if config.get(k) != found.get(k))
     if changed:
-        yield Problem(CONFIG_FILE, f"differs from run.json in {', '.join(changed)}")
+        yield Problem(CONFIG_FILE, f"differs from {RUN_FILE} in {', '.join(changed)}")
 
 
 def _shard(layout: Layout, shard: int, run: str) -> list[Problem]:
@@ -124,7 +124,7 @@ def _joined(layout: Layout) -> Iterator[Problem]:
         with open_project(layout.root):
             pass
     except BacklightError as error:
-        yield Problem("project.yaml", str(error))
+        yield Problem(PROJECT_FILE, str(error))
 
 
 def _views(layout: Layout, kind: str, joined: dict[str, h5py.Dataset]) -> Iterator[str]:

@@ -61,10 +61,8 @@ def _build(spec: str, arguments: Mapping[str, Any]) -> Any:
             f"{unknown('model', spec, names)}; or name a factory as package.module:name or file.py:name"
         )
     if spec in ("googlenet", "inception_v3"):
-        arguments = {
-            "init_weights": False,
-            **arguments,
-        }  # their own initialisation takes minutes and is overwritten
+        # Their own initialisation takes minutes and is overwritten.
+        arguments = {"init_weights": False, **arguments}
     return models.get_model(spec, weights=None, **arguments)
 
 

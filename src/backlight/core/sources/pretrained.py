@@ -114,9 +114,9 @@ class TimmWeights(Pretrained):
     @property
     def preprocessing(self) -> Preprocessing:
         """Read timm's configuration of the weights."""
-        config = timm_module(self.spec).data.resolve_data_config(
-            pretrained_cfg=timm_module(self.spec).get_pretrained_cfg(name_in(self.spec)).to_dict()
-        )
+        timm = timm_module(self.spec)
+        found = timm.get_pretrained_cfg(name_in(self.spec))
+        config = timm.data.resolve_data_config(pretrained_cfg=found.to_dict())
         height, width = config["input_size"][-2:]
         resize = int(min(height, width) / config["crop_pct"])
         size = (int(height), int(width))
@@ -127,10 +127,8 @@ class TimmWeights(Pretrained):
     @property
     def classes(self) -> tuple[str, ...]:
         """Read timm's descriptions of the ImageNet classes, for weights that have them."""
-        data, config = (
-            timm_module(self.spec).data,
-            timm_module(self.spec).get_pretrained_cfg(name_in(self.spec)),
-        )
+        timm = timm_module(self.spec)
+        data, config = timm.data, timm.get_pretrained_cfg(name_in(self.spec))
         subset = data.infer_imagenet_subset(config.to_dict())
         if not subset:
             return tuple(config.label_names or ())
