@@ -180,11 +180,11 @@ def test_ranking_can_be_read_back(finished):
         assert ranking(done.path, project.labels) == done.findings
 
 
-def test_any_number_of_workers_gives_the_same_bytes(finished, tmp_path):
+def test_any_number_of_workers_anywhere_gives_the_same_bytes(finished, tmp_path, dask):
     content = finished[1].path.read_bytes()
-    for workers in (1, 2):
-        write_run(tmp_path / f"{workers}")
-        assert analyze(tmp_path / f"{workers}", QUICK, seed=1, workers=workers).path.read_bytes() == content
+    for name, where in (("processes", {"workers": 2}), ("dask", {"cluster": dask})):
+        write_run(tmp_path / name)
+        assert analyze(tmp_path / name, QUICK, seed=1, **where).path.read_bytes() == content
 
 
 def test_another_seed_gives_other_bytes(finished, tmp_path):

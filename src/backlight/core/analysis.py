@@ -80,6 +80,7 @@ def analyze(
     by: Grouping = "label",
     classes: Sequence[str] = (),
     workers: int | None = None,
+    cluster: str | None = None,
     seed: int = 0,
     cache: bool = True,
     progress: Progress | None = None,
@@ -88,7 +89,8 @@ def analyze(
 
     chain: a preset's name or a pipeline. space: a layer whose relevance was kept, which is analysed in place
     of the input's and has an analysis of its own; heatmaps stay those of the input. by: what makes the
-    classes. workers: processes, None as many as pay.
+    classes. workers: processes, None as many as pay. cluster: a dask scheduler's address or "local:N", whose
+    workers share this file system.
     Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown
     names and for a project without attributions or, by prediction, without predictions.
     """
@@ -97,9 +99,10 @@ def analyze(
     method = steps.name if space is None else f"{steps.name} ({space})"
     with open_project(path) as opened:
         groups = _choose(_groups(opened, by), classes)
-        folder = opened.root / CACHE_FOLDER if cache else None
+        shared = opened.path.resolve()  # workers elsewhere may have another current folder
+        folder = shared.parent / CACHE_FOLDER if cache else None
         tasks = [
-            _Task(opened.path, label.category, indices, steps, seed, folder, space, by)
+            _Task(shared, label.category, indices, steps, seed, folder, space, by)
             for label, indices in groups
         ]
         cost = _cost(opened, space, [len(task.indices) for task in tasks])
@@ -107,7 +110,7 @@ def analyze(
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     if space is not None:
         attributes["space"] = space
-    run = executor(workers, len(tasks), cost).map
+    run = executor(workers, len(tasks), cost, cluster).map
     with disk_errors(file.parent, "earlier results"):
         target, computed, replaced = _write(file, method, tasks, attributes, labels, run, progress)
         if folder:

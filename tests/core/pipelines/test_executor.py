@@ -52,6 +52,18 @@ def test_a_worker_that_dies_is_an_error_in_a_sentence():
     assert list(Processes(2).map(square, [1, 2])) == [1, 4]  # and the next run starts new ones
 
 
+def test_a_dask_cluster_does_the_same(dask):
+    runner = executor(None, 3, 0.0, dask)
+    assert list(runner.map(square, [3, 1, 2])) == [9, 1, 4]
+    assert [threads for _, threads in runner.map(where_and_threads, [0])] == [1]
+    with pytest.raises(RequestError, match="task 1 failed"):
+        list(runner.map(fail, [1]))
+    with pytest.raises(RequestError, match="workers are counted on this machine"):
+        executor(2, 3, 0.0, dask)
+    with pytest.raises(RequestError, match="cluster 'local:x' is no number of workers"):
+        list(executor(None, 3, 0.0, "local:x").map(square, [1]))
+
+
 @pytest.mark.parametrize(
     ("workers", "tasks", "cost", "kind"),
     [

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     help="What makes the classes.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: as many as pay off.")
+@click.option("--cluster", metavar="ADDRESS", help="A dask scheduler's, or local:N; as for attribute.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of everything random."
 )
@@ -64,6 +65,7 @@ def command(
     space: str | None,
     by: str,
     workers: int | None,
+    cluster: str | None,
     seed: int,
     no_cache: bool,
 ) -> None:
@@ -80,6 +82,7 @@ def command(
             by=by,
             classes=classes,
             workers=workers,
+            cluster=cluster,
             seed=seed,
             cache=not no_cache,
             progress=report,  # type: ignore[arg-type]

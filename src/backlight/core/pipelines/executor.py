@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
-from backlight.core.errors import BacklightError
+from backlight.core.errors import BacklightError, RequestError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -57,6 +57,34 @@ class Processes:
             ) from error
 
 
+class Cluster:
+    """Runs tasks on a dask cluster whose workers share the files that tasks name; see core/cluster.py."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+        """Yield `function(task)` of every task, in order; a task whose worker dies goes to another."""
+        from backlight.core.cluster import connected
+
+        with connected(self.address) as client:
+            from distributed import KilledWorker
+
+            running = [
+                client.submit(single_threaded, function, task, pure=False, retries=2) for task in tasks
+            ]
+            try:
+                for position, future in enumerate(running):
+                    yield future.result()
+                    running[position] = None  # its result may go from the worker's memory
+            except KilledWorker as error:
+                raise BacklightError(
+                    "a task brought down every worker that took it, perhaps for want of memory"
+                ) from error
+            finally:
+                client.cancel([future for future in running if future is not None])
+
+
 def single_threaded(function: Callable[[T], R], task: T) -> R:
     """Return `function(task)`, computed with one thread in every loaded BLAS and OpenMP library."""
     import threadpoolctl
@@ -65,12 +93,16 @@ def single_threaded(function: Callable[[T], R], task: T) -> R:
         return function(task)
 
 
-def executor(workers: int | None, tasks: int, cost: float) -> Executor:
+def executor(workers: int | None, tasks: int, cost: float, cluster: str | None = None) -> Executor:
     """Choose where to run: here, when that is about as fast as starting processes, or when one is asked for.
 
     workers: at most so many processes; None takes one per core. cost: estimated seconds of all tasks
-    together.
+    together. cluster: of dask.distributed, in place of this machine.
     """
+    if cluster is not None:
+        if workers is not None:
+            raise RequestError("workers are counted on this machine; a cluster has its own")
+        return Cluster(cluster)
     allowed = (
         os.process_cpu_count()
         if hasattr(os, "process_cpu_count")

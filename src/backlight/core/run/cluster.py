@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from backlight.core.cluster import connected
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.run.attributing import Elsewhere, try_one
 from backlight.core.run.identity import digest, facts
@@ -21,7 +20,6 @@ from backlight.core.run.preparing import Prepared, prepare
 from backlight.core.run_config import Config
 from backlight.core.store import disk_errors
 
-_LOCAL = re.compile(r"local:([1-9]\d*)")
 _AT_HAND: dict[str, tuple[Prepared, tuple[int, ...]]] = {}
 """What this worker prepared last, by run; a model is built once a worker, not once a shard."""
 
@@ -33,40 +31,12 @@ def shards_on(config: Config, stop: threading.Event) -> Iterator[Elsewhere]:
     When `stop` is set no further shard is begun. Raises RequestError when dask.distributed or the cluster is
     not there.
     """
-    with ExitStack() as stack:
-        client = _client(str(config.cluster), stack)
+    with connected(str(config.cluster)) as client:
 
         def make(root: Path, run: str, shards: Sequence[int]) -> Iterable[int]:
             return _made(client, config, root, run, shards, stop)
 
         yield make
-
-
-def _client(address: str, stack: ExitStack) -> Any:
-    try:
-        distributed = importlib.import_module("distributed")
-    except ImportError:
-        raise RequestError(
-            "--cluster needs dask.distributed; try `pip install 'backlight[cluster]'`"
-        ) from None
-    if local := _LOCAL.fullmatch(address):
-        cluster = distributed.LocalCluster(
-            n_workers=int(local[1]),
-            threads_per_worker=1,
-            dashboard_address=None,
-            host="127.0.0.1",
-            preload=["backlight.core.run.worker"],
-            silence_logs=logging.ERROR,
-        )
-        return stack.enter_context(distributed.Client(stack.enter_context(cluster)))
-    if address.startswith("local"):
-        raise RequestError(f"cluster {address!r} is no number of workers; expected e.g. local:2")
-    try:
-        return stack.enter_context(distributed.Client(address, timeout=10))
-    except (OSError, ValueError) as error:
-        raise RequestError(
-            f"no dask scheduler answers at {address!r}: {error}; expected local:N or e.g. tcp://HOST:8786"
-        ) from error
 
 
 def _made(
