@@ -11,7 +11,7 @@ from torch import nn
 
 from backlight.app.explorer.requests import LARGEST
 from backlight.app.web import make_app
-from backlight.core.projects.live import load_live
+from backlight.core.run.model import load_live
 
 # ruff: noqa: E501
 UPDATE = "/_dash-update-component"

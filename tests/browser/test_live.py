@@ -8,7 +8,8 @@ from selenium.webdriver.common.by import By
 from backlight.core.analysis import analyze
 from backlight.core.pipeline import pipeline
 from backlight.core.project import open_project
-from backlight.core.projects.live import Question, load_live
+from backlight.core.projects.live import Question
+from backlight.core.run.model import load_live
 from backlight.plugins.viewers.placing import place, space_of
 from live_run import write_live_run
 

@@ -14,11 +14,12 @@ import numpy as np
 from backlight.app.explorer.factory import make_app
 from backlight.app.explorer.server import Server, new_token
 from backlight.core.project import Project, open_project
-from backlight.core.projects.live import Live, load_live
 from backlight.core.projects.table import rows
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from backlight.core.projects.live import Live
 
 __all__ = ["Explorer", "explore", "make_app", "serve"]
 
@@ -90,7 +91,7 @@ def explore(
     model: explains single pictures on the page; the model itself, or its name with `settings` as in run.toml.
     """
     opened = project if isinstance(project, Project) else open_project(project)
-    live = None if model is None else load_live(opened, model, **settings)
+    live = None if model is None else _live([opened], {"model": model, **settings})[opened.name]
     explorer = Explorer(opened, host, port, live)
     explorer.server.start()
     if open_browser:
@@ -118,9 +119,16 @@ def serve(
     with contextlib.ExitStack() as stack:
         projects = [stack.enter_context(open_project(path, roots)) for path in paths]
         token = new_token(host)
-        models = {} if live is None else {project.name: load_live(project, **live) for project in projects}
+        models = {} if live is None else _live(projects, live)
         server = Server(make_app(projects, token=token, live=models).server, host, port, token)
         announce(server.url)
         if open_browser:
             server.open_browser()
         server.run()
+
+
+def _live(projects: Sequence[Project], given: Mapping[str, Any]) -> dict[str, Live]:
+    """Return the models of projects by name. given: as for load_live, without which torch is not loaded."""
+    from backlight.core.run.model import load_live
+
+    return {project.name: load_live(project, **given) for project in projects}

@@ -14,7 +14,8 @@ from backlight.core.errors import BacklightError, FormatError, RequestError
 from backlight.core.explainer import attribute
 from backlight.core.project import open_project
 from backlight.core.projects import live as module
-from backlight.core.projects.live import NONE, RUN, Live, Question, load_live, picture_of, read_upload
+from backlight.core.projects.live import NONE, RUN, Live, Question, picture_of, read_upload
+from backlight.core.run.model import load_live
 from live_run import CLASSES, write_live_run
 from synthetic_run import write_run
 

@@ -7,7 +7,8 @@ from backlight.core.analysis import analyze
 from backlight.core.errors import RequestError
 from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.project import open_project
-from backlight.core.projects.live import Question, load_live, picture_of
+from backlight.core.projects.live import Question, picture_of
+from backlight.core.run.model import load_live
 from backlight.plugins.processors.neighbours import Knn
 from backlight.plugins.processors.reduction import Pca
 from backlight.plugins.viewers.placing import NEAREST, Front, likeness, place, space_of
