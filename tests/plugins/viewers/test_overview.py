@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backlight.core.project import ANALYSIS_FILE, open_project
-from backlight.plugins.viewers.overview import COLUMNS, ranked
+from backlight.plugins.viewers.columns import COLUMNS, ranked
 from backlight.plugins.viewers.ranking import Row, read, read_row, with_accuracy
 from synthetic_run import CLASSES, write_run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
@@ -12,85 +11,23 @@ from dash import ALL, Input, Output, State, ctx, dcc, html, no_update
 from backlight.core.hookspecs import PanelSpec, hookimpl
 from backlight.core.panel import Callbacks, Panel, PanelContext, mean_url, selection
 from backlight.core.project import Project
+from backlight.plugins.viewers.columns import (
+    BY_KEY,
+    COLUMNS,
+    START,
+    Column,
+    aria,
+    heads,
+    kept,
+    order_text,
+    ranked,
+)
 from backlight.plugins.viewers.controls import button, clicked, swatch
 from backlight.plugins.viewers.ranking import Row, read, read_row, with_accuracy
 
 NOTHING = "–"
 PER_PAGE = 50
 EMPTY = "No class or analysis has “{}” in its name."
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: its heading, what it explains, what it sorts by, how it is written.
-
-    wide: whether it takes the wide table to be shown.
-    """
-
-    key: str
-    text: str
-    title: str
-    value: Callable[[Row], Any]
-    form: str = ".2f"
-    descending: bool = True
-    wide: bool = False
-
-
-COLUMNS = (
-    Column("name", "Class", "Name of the class", lambda row: row.name.lower(), descending=False),
-    Column(
-        "analysis",
-        "Analysis",
-        "Which of the project's analyses found it",
-        lambda row: row.analysis.lower(),
-        descending=False,
-        wide=True,
-    ),
-    Column(
-        "suspicion",
-        "τ",
-        "What classes are ranked by: high values hint at a strategy of its own",
-        lambda row: row.suspicion,
-    ),
-    Column("tau", "τ", "Separability of the clusters", lambda row: row.tau, wide=True),
-    Column(
-        "baseline", "Chance", "τ of clusters that are none, by chance", lambda row: row.baseline, wide=True
-    ),
-    Column(
-        "contrast", "Contrast", "How far the suspicious cluster stands out", lambda r: r.contrast, wide=True
-    ),
-    Column("size", "Samples", "Number of samples analysed", lambda row: row.size, ",d"),
-    Column("gap", "Gap", "Number of clusters the eigengap suggests", lambda row: row.gap, "d", wide=True),
-    Column(
-        "smallest", "Smallest", "Share of the smallest cluster", lambda row: row.smallest, ".0%", wide=True
-    ),
-    Column(
-        "accuracy",
-        "Accuracy",
-        "How much more often than the rest of its class the suspicious cluster is predicted right",
-        lambda row: row.accuracy,
-        "+.0%",
-        wide=True,
-    ),
-    Column(
-        "border",
-        "Border",
-        "Share of the suspicious cluster's relevance on the border of pictures",
-        lambda row: row.border,
-        ".0%",
-        wide=True,
-    ),
-    Column(
-        "suspect",
-        "Suspicious",
-        "Most suspicious cluster and its size",
-        lambda row: row.suspect and row.suspect[1],
-    ),
-)
-BY_KEY = {column.key: column for column in COLUMNS}
-START = {"key": "suspicion", "descending": True}
-SCORES = {"tau": "τ", "homophily": "Homophily"}
-"""What the column of the ranking is called, by the score that the analysis ranks by."""
 
 
 @final
@@ -230,10 +167,9 @@ class Overview(Panel):
             wide: bool,
             search: str | None,
         ) -> Any:
-            sorting = [_aria(column, order) for column in COLUMNS]
-            texts, hidden = [column.text for column in COLUMNS], [column.wide for column in COLUMNS]
+            sorting = [aria(column, order) for column in COLUMNS]
             if not project or not analysis:
-                return [], "", sorting, texts, hidden, "", True
+                return [], "", sorting, heads([]), [column.wide for column in COLUMNS], "", True
             opened = context.projects[project]
             everything = [row for a in opened.analyses for row in with_accuracy(opened, a)] if wide else []
             everything = everything or read(context, project, analysis)
@@ -242,15 +178,14 @@ class Overview(Panel):
             pages = -(-len(rows) // PER_PAGE)
             page = min(int(page or 0), max(0, pages - 1))
             shown = rows[page * PER_PAGE : (page + 1) * PER_PAGE]
-            kept = [_kept(column, everything, wide) for column in COLUMNS]
-            columns = [column for column, keep in zip(COLUMNS, kept, strict=True) if keep]
+            keeps = [kept(column, everything, wide) for column in COLUMNS]
+            columns = [column for column, keep in zip(COLUMNS, keeps, strict=True) if keep]
             listed: list[Any] = [_row(context, opened, row, columns, scale) for row in shown]
             if search and not rows:
                 listed = [html.Tr(html.Td(EMPTY.format(search), colSpan=len(columns), className="empty"))]
-            name = next((row.ranked_by for row in everything), "tau")
-            texts = [SCORES.get(name, name) if c.key == "suspicion" else c.text for c in COLUMNS]
-            text = _order_text(order, everything, len(rows))
-            return listed, text, sorting, texts, [not k for k in kept], f"{page + 1} of {pages}", pages < 2
+            hidden, numbers = [not keep for keep in keeps], f"{page + 1} of {pages}"
+            text = order_text(order, everything, len(rows))
+            return listed, text, sorting, heads(everything), hidden, numbers, pages < 2
 
     def _go(self, callback: Callbacks, context: PanelContext) -> None:
         @callback(
@@ -283,42 +218,8 @@ class Overview(Panel):
         )
 
 
-def ranked(rows: list[Row], order: dict[str, Any]) -> list[Row]:
-    """Return the rows in the chosen order; what is missing goes last either way."""
-    value = BY_KEY[order["key"]].value
-    known = [row for row in rows if value(row) is not None]
-    known.sort(key=value, reverse=order["descending"])
-    return known + [row for row in rows if value(row) is None]
-
-
-def _aria(column: Column, order: dict[str, Any]) -> str:
-    return "none" if column.key != order["key"] else "descending" if order["descending"] else "ascending"
-
-
 def _fits(row: Row, search: str | None) -> bool:
     return not search or search.casefold() in f"{row.name}\n{row.analysis}".casefold()
-
-
-def _kept(column: Column, rows: list[Row], wide: bool) -> bool:
-    """Return whether a column is shown: a narrow table has few, a wide one all in which something stands."""
-    if not column.wide:
-        return True
-    if column.key == "tau" and all(row.ranked_by == "tau" for row in rows):
-        return False
-    if column.key == "analysis" and len({row.analysis for row in rows}) < 2:
-        return False
-    return wide and any(column.value(row) is not None for row in rows)
-
-
-def _order_text(order: dict[str, Any], rows: list[Row], found: int) -> str:
-    if found < len(rows):
-        return f"{found:,} of {len(rows):,}"
-    if all(row.suspicion is None for row in rows):
-        return f"{len(rows):,}, not scored"
-    if order == START:
-        return "by suspicion"
-    name = SCORES.get(rows[0].ranked_by, rows[0].ranked_by)
-    return f"by {name if order['key'] == 'suspicion' else BY_KEY[order['key']].text}".lower()
 
 
 def _heading(context: PanelContext, column: Column) -> html.Button:
