@@ -114,6 +114,8 @@ def test_layout_of_the_file(finished):
             assert (labels[index[:]] == number).all()
             assert group.attrs["suspicious_clustering"] == "strategies"
             assert group["cluster/hdbscan"].dtype == np.int32
+            clusters = int(group["cluster/hdbscan"][:].max()) + 1
+            assert group["cluster/hdbscan"].attrs["persistence"].shape == (clusters,)
             assert group["cluster/kmeans"].attrs["embedding"] == "spectral"
             assert group["cluster/strategies"].attrs["k"] == 2
             assert group["score/tau"].shape == ()

@@ -178,6 +178,8 @@ def _clustering(
         "k": len(np.unique(labels[labels >= 0])),
         **_parameters(step),
     }
+    if "persistence" in outputs:
+        attributes["persistence"] = np.asarray(outputs["persistence"], dtype=np.float32)
     written: dict[str, tuple[Any, Mapping[str, Any]]] = {f"cluster/{step.name}": (labels, attributes)}
     if "probabilities" in outputs:
         written[f"membership/{step.name}"] = (np.asarray(outputs["probabilities"], dtype=np.float32), {})

@@ -92,8 +92,30 @@ def test_typical_samples_are_those_closest_to_the_mean_of_shares(run):
         maps = [channel_sum(project.attributions.relevance(int(i))) for i in members]
         shares = [m / np.abs(m).sum() for m in maps]
         distances = [np.linalg.norm(s - np.mean(shares, axis=0)) for s in shares]
-        expected = [int(members[i]) for i in np.argsort(distances)[:3]]
-        assert [shown.sample.index for shown in card.typical] == expected
+        order = [int(members[i]) for i in np.argsort(distances)]
+        assert [shown.sample.index for shown in card.typical] == order[:3]
+        assert [shown.sample.index for shown in card.outliers] == order[:-4:-1]
+
+
+def test_a_card_says_how_the_model_does_on_its_samples(run, html):
+    with open_project(run) as project:
+        category = project.analysis("spray").category("cat")
+        for card in cards(project, category, "strategies", 1, "coldnhot"):
+            outputs = project.attributions.predictions(category.members("strategies", card.cluster))
+            shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+            assert card.accuracy == (shares.argmax(axis=1) == 0).mean()
+            assert card.confidence == pytest.approx(shares.max(axis=1).mean())
+            assert f"accuracy {card.accuracy:.0%}, confidence {card.confidence:.0%}</p>" in html
+        kept = cards(project, category, "hdbscan", 0, "coldnhot")
+        assert all(0 < card.scores["persistence"] <= 1 and card.outliers == () for card in kept)
+
+
+def test_a_sample_is_not_both_typical_and_far_from_the_mean(run):
+    with open_project(run) as project:
+        category = project.analysis("spray").category("cat")
+        for card in cards(project, category, "strategies", 59, "coldnhot"):
+            shown = [s.sample.index for s in (*card.typical, *card.outliers)]
+            assert len(set(shown)) == len(shown) == card.size
 
 
 def test_pictures_are_whole_and_enlarged_by_whole_pixels():

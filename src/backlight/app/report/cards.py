@@ -1,4 +1,4 @@
-"""What is shown of a cluster: its mean heatmap, its mean picture, and the samples closest to its mean."""
+"""What is shown of a cluster: mean heatmap and picture, the samples closest to and farthest from the mean."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from backlight.core.errors import FormatError
 from backlight.core.pictures.heatmap import channel_sum, rgb_heatmap
 from backlight.core.project import Category, Project
 from backlight.core.projects.sample import Sample, describe
+from backlight.core.projects.table import read_table
 
 Array = NDArray[Any]
 
 _MOST = 400
 """Samples of a cluster that means are taken over; of more, evenly chosen ones."""
+
+_OUTLIERS = 3
 
 
 @final
@@ -33,7 +36,11 @@ class Shown:
 @final
 @dataclass(frozen=True)
 class Card:
-    """One cluster; mean_picture is None where pictures differ in size. scores: those with a value for it."""
+    """One cluster; mean_picture is None where pictures differ in size.
+
+    accuracy, confidence: of the model on its samples, None where predictions are not known.
+    typical, outliers: nearest to and farthest from the mean heatmap. scores: those with a value for it.
+    """
 
     cluster: int
     size: int
@@ -41,7 +48,10 @@ class Card:
     suspicious: bool
     mean_heatmap: NDArray[np.uint8]
     mean_picture: NDArray[np.uint8] | None
+    accuracy: float | None
+    confidence: float | None
     typical: tuple[Shown, ...]
+    outliers: tuple[Shown, ...]
     scores: dict[str, float]
 
 
@@ -73,8 +83,9 @@ def _card(
     maps = [channel_sum(project.attributions.relevance(int(i))) for i in used]
     pictures = [project.dataset.image(int(i)) for i in used]
     mean, nearest = _mean_and_nearest(maps)
-    typical = pictured(project, [int(used[i]) for i in nearest[:samples]], cmap)
+    odd = nearest[max(samples, len(nearest) - _OUTLIERS) :][::-1] if samples else nearest[:0]
     alike = len({p.shape for p in pictures}) == 1
+    facts = read_table(project, members)
     return Card(
         cluster=cluster,
         size=len(members),
@@ -82,7 +93,10 @@ def _card(
         suspicious=category.suspicious == (clustering, cluster),
         mean_heatmap=rgb_heatmap(mean, cmap),
         mean_picture=np.mean(pictures, axis=0).round().astype(np.uint8) if alike else None,
-        typical=typical,
+        accuracy=facts.accuracy,
+        confidence=facts.mean_confidence,
+        typical=pictured(project, used[nearest[:samples]].tolist(), cmap),
+        outliers=pictured(project, used[odd].tolist(), cmap),
         scores=_scores(category, clustering, cluster),
     )
 
@@ -114,4 +128,5 @@ def _scores(category: Category, clustering: str, cluster: int) -> dict[str, floa
             at = np.flatnonzero(aligned == cluster)
             if len(at) and np.isfinite(values[at[0]]):
                 found[name] = float(values[at[0]])
-    return found
+    persistence = category.clustering_attributes(clustering).get("persistence", ())
+    return found | ({"persistence": float(persistence[cluster])} if cluster < len(persistence) else {})

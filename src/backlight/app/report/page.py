@@ -193,20 +193,24 @@ def plots(category: Category, clustering: str | None, eigengap: int) -> list[tup
 def _card(card: Card) -> str:
     badge = ' <span class="badge">suspicious</span>' if card.suspicious else ""
     shown = {name: value for name, value in card.scores.items() if name not in _UNTOLD}
-    scores = ", ".join(f"{escape(n.removeprefix('cluster-'))} {_figure(v)}" for n, v in shown.items())
+    told = [f"{escape(n.removeprefix('cluster-'))} {_figure(v)}" for n, v in shown.items()]
+    of_model = {"accuracy": card.accuracy, "confidence": card.confidence}
+    told += [f"{name} {value:.0%}" for name, value in of_model.items() if value is not None]
     mean = _image(data_uri(card.mean_heatmap), "mean heatmap")
     if card.mean_picture is not None:
         mean = _image(data_uri(card.mean_picture), "mean picture") + mean
     typical = "".join(_sample(shown) for shown in card.typical)
+    odd = "".join(_sample(shown, "far from the mean: ") for shown in card.outliers)
     return (
         f'<article class="card" style="--colour: {colour(card.cluster)}">'
-        f"<h3>Cluster {card.cluster}: {card.size} samples, {card.share:.0%}{badge}</h3><p>{scores}</p>"
+        f"<h3>Cluster {card.cluster}: {card.size} samples, {card.share:.0%}{badge}</h3>"
+        f"<p>{', '.join(told)}</p>"
         f'<div class="row"><figure><div class="pair">{mean}</div><figcaption>mean</figcaption></figure>'
-        f"{typical}</div></article>"
+        f"{typical}{odd}</div></article>"
     )
 
 
-def _sample(shown: Shown) -> str:
+def _sample(shown: Shown, note: str = "") -> str:
     sample = shown.sample
     top = f"{sample.predicted[0][0]} {sample.predicted[0][1]:.0%}" if sample.predicted else ""
     verdict = ' class="wrong"' if sample.correct is False else ""
@@ -214,7 +218,7 @@ def _sample(shown: Shown) -> str:
     return (
         f'<figure><div class="pair">{_image(data_uri(shown.picture), "picture")}'
         f"{_image(data_uri(shown.heatmap), 'heatmap')}</div>"
-        f"<figcaption>{name}<br><span{verdict}>{escape(top)}</span></figcaption></figure>"
+        f"<figcaption>{note}{name}<br><span{verdict}>{escape(top)}</span></figcaption></figure>"
     )
 
 

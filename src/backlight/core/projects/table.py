@@ -43,10 +43,24 @@ class Table:
         known = (self.label >= 0) & (self.predicted >= 0)
         return np.where(known, self.label == self.predicted, -1).astype(np.int8)
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share predicted as labelled, of those of which both are known; None for none."""
+        return _mean(self.correct[self.correct >= 0])
+
+    @property
+    def mean_confidence(self) -> float | None:
+        """Mean probability of the predicted class; None where no prediction is known."""
+        return _mean(self.confidence[np.isfinite(self.confidence)])
+
     def at(self, rows: NDArray[np.intp]) -> Table:
         """Return some rows."""
         split = None if self.training is None else self.training[rows]
         return Table(self.index[rows], self.label[rows], self.predicted[rows], self.confidence[rows], split)
+
+
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 @functools.lru_cache(maxsize=2)

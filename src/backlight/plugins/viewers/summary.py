@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +81,9 @@ def _summary(
         len(rows) / len(category.index),
         None if most is None else project.labels.label(most).name,
         None if most is None else float(counts.max() / counts.sum()),
-        _mean(facts.correct[facts.correct >= 0]),
-        _mean(facts.confidence[np.isfinite(facts.confidence)]),
-        None if facts.training is None else _mean(facts.training),
+        facts.accuracy,
+        facts.mean_confidence,
+        None if facts.training is None else float(facts.training.mean()),
         tuple(medoids.tolist()),
         tuple(outliers.tolist()),
     )
@@ -96,7 +95,3 @@ def _by_centre(space: NDArray[np.float32] | None, rows: NDArray[np.intp]) -> NDA
     away = space[rows]
     away -= away.mean(axis=0)
     return rows[np.argsort(np.einsum("ij,ij->i", away, away), kind="stable")]
-
-
-def _mean(values: NDArray[Any]) -> float | None:
-    return float(values.mean()) if len(values) else None
