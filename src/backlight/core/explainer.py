@@ -14,7 +14,8 @@ from backlight.core.composite import Composite
 from backlight.core.composite import composite as build_composite
 from backlight.core.coverage import Audit, Coverage
 from backlight.core.errors import RequestError
-from backlight.core.interception.differentiation import Differentiator, Inputs, Passed, structured
+from backlight.core.interception.differentiation import Differentiator, Passed
+from backlight.core.interception.inputs import Inputs, structured
 from backlight.core.interception.plan import Plan
 from backlight.core.processor import Processor
 from backlight.core.registry import registry

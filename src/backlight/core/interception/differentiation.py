@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,14 +13,13 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from backlight.core.composite import Composite
 from backlight.core.coverage import Audit, Coverage
 from backlight.core.engine import Interceptor
-from backlight.core.errors import EngineError, RequestError, first_line
+from backlight.core.errors import EngineError, first_line
+from backlight.core.interception.inputs import Inputs, arguments, in_order, logits, structured
 from backlight.core.interception.node import Run
 from backlight.core.interception.plan import Plan
 from backlight.core.interception.surroundings import captured, evaluation, hidden_modules
 from backlight.core.interception.tokens import Tokens
 from backlight.core.targets import Explained, Target, explained
-
-Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 _NOTHING = "there is no input to explain: no floating-point tensor was given"
 
@@ -87,7 +86,7 @@ class Differentiator:
     def evaluate(self, inputs: Inputs, target: Target = None) -> Explained:
         """Run the forward pass alone and say what `target` means for its output."""
         with evaluation(self.model), torch.no_grad():
-            args, kwargs = _arguments(structured(inputs, lambda t: t.detach().clone()))
+            args, kwargs = arguments(structured(inputs, lambda t: t.detach().clone()))
             found = explained(_batched(logits(self.model(*args, **kwargs))), target)
         self.first = self.first or found
         return found
@@ -97,7 +96,7 @@ class Differentiator:
         names = [name for name, _ in self.model.named_modules() if name]
         first = structured(inputs, lambda t: t[:1].detach().clone())
         with evaluation(self.model), torch.no_grad(), captured(self.model, names, lambda t: t) as outputs:
-            args, kwargs = _arguments(first)
+            args, kwargs = arguments(first)
             self.model(*args, **kwargs)
         return {name: out.shape for name, out in outputs.items() if isinstance(out, Tensor)}
 
@@ -115,7 +114,7 @@ class Differentiator:
         with evaluation(self.model), captured(self.model, layers, settle) as outputs:
             leaves = structured(inputs, _attached_leaf if self.attached else _leaf)
             flat = _differentiable(leaves)
-            tokens = None if flat else Tokens(_all(leaves))
+            tokens = None if flat else Tokens(in_order(leaves))
             if interceptor is None and tokens is not None:  # plain gradients, watched to find the embedding
                 interceptor = Interceptor(Plan.of(self.model, Composite(()), ()), audit, self.attached)
             output = self._forward(leaves, flat, tokens, interceptor)
@@ -177,7 +176,7 @@ class Differentiator:
         self, leaves: Any, flat: list[Tensor], tokens: Tokens | None, interceptor: Interceptor | None
     ) -> Tensor:
         # A model whose first operation is in place could not write on a leaf; on its copy it can.
-        args, kwargs = _arguments(leaves if interceptor else structured(leaves, torch.clone))
+        args, kwargs = arguments(leaves if interceptor else structured(leaves, torch.clone))
         if interceptor is None:
             output = logits(self.model(*args, **kwargs))
         else:
@@ -221,38 +220,6 @@ class Differentiator:
                     "a larger epsilon keeps denominators from zero"
                 )
         raise EngineError("relevance is NaN or infinite, from an operation that no rule covers")
-
-
-def logits(output: Any) -> Tensor:
-    """Return the tensor to explain of an output: itself, its "logits" or "out", or its first tensor."""
-    if isinstance(output, Tensor):
-        return output
-    if isinstance(output, Mapping):
-        for key in ("logits", "out", *output):
-            if isinstance(output.get(key), Tensor):
-                return logits(output[key])
-    elif isinstance(getattr(output, "logits", None), Tensor):
-        return logits(output.logits)
-    elif isinstance(output, (tuple, list)):
-        for item in output:
-            if isinstance(item, Tensor):
-                return item
-    raise EngineError(
-        f"the model returns {type(output).__name__}, expected a tensor or something that holds one"
-    )
-
-
-def structured(inputs: Any, function: Callable[[Tensor], Any]) -> Any:
-    """Return `function` of every tensor in a tensor, sequence or mapping of inputs, in the same structure."""
-    if isinstance(inputs, Tensor):
-        return function(inputs)
-    if isinstance(inputs, Mapping) and all(isinstance(x, Tensor) for x in inputs.values()):
-        return {key: function(value) for key, value in inputs.items()}
-    if isinstance(inputs, (tuple, list)) and all(isinstance(x, Tensor) for x in inputs):
-        return tuple(function(x) for x in inputs)
-    raise RequestError(
-        f"inputs are {type(inputs).__name__}, expected a tensor, or a sequence or mapping of tensors"
-    )
 
 
 def _pull(
@@ -317,20 +284,8 @@ def _batched(output: Tensor) -> Tensor:
     return output.reshape(-1, 1) if output.ndim == 1 else output
 
 
-def _all(leaves: Any) -> list[Tensor]:
-    if isinstance(leaves, Mapping):
-        return list(leaves.values())
-    return list(leaves) if isinstance(leaves, tuple) else [leaves]
-
-
 def _differentiable(leaves: Any) -> list[Tensor]:
-    return [leaf for leaf in _all(leaves) if leaf.requires_grad]
-
-
-def _arguments(leaves: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(leaves, Mapping):
-        return (), dict(leaves)
-    return (leaves if isinstance(leaves, tuple) else (leaves,)), {}
+    return [leaf for leaf in in_order(leaves) if leaf.requires_grad]
 
 
 def _few(numbers: list[int]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from backlight.core.errors import RequestError
-from backlight.core.interception.differentiation import structured
+from backlight.core.interception.inputs import Inputs, in_order, structured
 
 
 def chunks(copies: int, batch: int, batch_size: int) -> Iterator[range]:
@@ -18,12 +18,9 @@ def chunks(copies: int, batch: int, batch_size: int) -> Iterator[range]:
         yield range(start, min(start + step, copies))
 
 
-def length(inputs: Any) -> int:
+def length(inputs: Inputs) -> int:
     """Return the number of samples in a tensor, sequence or mapping of inputs."""
-    if isinstance(inputs, Tensor):
-        return len(inputs)
-    values = list(inputs.values()) if hasattr(inputs, "values") else list(inputs)
-    return len(values[0]) if values else 0
+    return next(map(len, in_order(inputs)), 0)
 
 
 def repeat(inputs: Any, times: int) -> Any:
@@ -40,7 +37,7 @@ def combine(first: Any, second: Any, function: Any) -> Any:
     return tuple(function(a, b) for a, b in zip(first, second, strict=True))
 
 
-def only(inputs: Any, method: str) -> Tensor:
+def only(inputs: Inputs, method: str) -> Tensor:
     """Return the lone input tensor of a batch with at least one axis to mask, or raise RequestError."""
     if isinstance(inputs, Tensor):
         if inputs.ndim < 2 or not inputs.is_floating_point():
@@ -48,15 +45,14 @@ def only(inputs: Any, method: str) -> Tensor:
                 f"{method} got an input {tuple(inputs.shape)} of {inputs.dtype}, expected floating (N, …)"
             )
         return inputs
-    values = list(inputs.values()) if hasattr(inputs, "values") else list(inputs)
-    if len(values) == 1:
+    if len(inputs) == 1:
         raise RequestError(f"{method} wants its one input as a tensor, not in a {type(inputs).__name__}")
-    raise RequestError(f"{method} explains models of one input, got {len(values)}")
+    raise RequestError(f"{method} explains models of one input, got {len(inputs)}")
 
 
-def floating(inputs: Any, method: str) -> None:
+def floating(inputs: Inputs, method: str) -> None:
     """Raise RequestError if all inputs are whole numbers, which cannot be scaled or moved a little."""
-    values = [inputs] if isinstance(inputs, Tensor) else list(getattr(inputs, "values", lambda: inputs)())
+    values = in_order(inputs)
     if not any(x.is_floating_point() for x in values):
         raise RequestError(
             f"{method} got {values[0].dtype} inputs, expected floating-point ones; tokens are explained by "

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
-from backlight.core.interception.differentiation import Differentiator, structured
+from backlight.core.interception.differentiation import Differentiator
+from backlight.core.interception.inputs import structured
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
 from backlight.plugins.processors._copies import chunks, combine, floating, length

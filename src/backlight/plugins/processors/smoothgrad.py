@@ -15,7 +15,8 @@ from torch import Tensor
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
-from backlight.core.interception.differentiation import Differentiator, structured
+from backlight.core.interception.differentiation import Differentiator
+from backlight.core.interception.inputs import structured
 from backlight.core.processor import Processor, Stage
 from backlight.core.targets import repeated
 from backlight.plugins.processors._copies import chunks, combine, floating, length
