@@ -73,6 +73,14 @@ def test_many_equal_components_are_all_found_by_the_krylov_solver():
     np.testing.assert_allclose(found["eigenvalues"][30:], 1 - np.cos(2 * np.pi / 10), atol=1e-9)
 
 
+def test_equal_maps_which_exhaust_a_narrow_krylov_space_have_a_spectrum_too():
+    graph = laplacian_of(np.zeros((1000, 2)), 32)  # four different eigenvalues
+    found = Spectral(32)(**graph)
+    np.testing.assert_allclose(found["eigenvalues"], [0.0, *[1.0] * 31], atol=1e-9)
+    residual = graph["laplacian"] @ found["embedding"] - found["embedding"] * found["eigenvalues"]
+    np.testing.assert_allclose(residual, 0, atol=1e-9)
+
+
 @pytest.mark.parametrize("n", [60, 400])
 def test_largest_component_of_each_column_is_positive(n):
     vectors = Spectral(10)(**laplacian_of(clustered(n, 3, spread=2), 6))["embedding"]

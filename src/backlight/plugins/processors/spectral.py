@@ -15,13 +15,17 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
-from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
+from backlight.core.errors import BacklightError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
 from backlight.plugins.processors._counts import positive
 
 Array = NDArray[Any]
+
+_WIDER = (1, 2, 4, 8)
+"""Factors on the size of the Krylov space that are tried in turn."""
 
 
 @final
@@ -95,9 +99,16 @@ def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Ar
         (n, n), matvec=lambda x: x - laplacian @ x - 3 * (null @ (null.T @ x)), dtype=np.float64
     )
     start = np.random.default_rng(seed).standard_normal(n)
-    values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=min(n, max(2 * m + 1, m + 32)))
-    order = np.argsort(-values, kind="stable")
-    return vectors[:, order], 1 - values[order]
+    for wider in _WIDER:
+        ncv = min(n, wider * max(2 * m + 1, m + 32))
+        try:
+            values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=ncv)
+        except ArpackError as error:  # few different eigenvalues, as of equal maps, exhaust a narrow space
+            reason = error
+            continue
+        order = np.argsort(-values, kind="stable")
+        return vectors[:, order], 1 - values[order]
+    raise BacklightError(f"spectral: no {m} eigenvectors of {n} samples were found ({reason})")
 
 
 @hookimpl
