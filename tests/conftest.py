@@ -23,7 +23,8 @@ settings.load_profile("suite")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker is one core's worth of work; numeric libraries would start a thread per core in each.
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    # Numba, when UMAP or descent first uses it, would also have PyTorch do so from then on.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
 
 # A job in the background (`make test &`) ignores Ctrl-C, and so would the commands that tests interrupt.
