@@ -24,6 +24,15 @@ Array = NDArray[Any]
 RANKING = ("suspicion", "tau")
 """Scores that categories are ranked by, the first that an analysis has; `ranked_by` says which."""
 
+SCORES = {
+    "suspicion": "suspicion",
+    "homophily": "homophily",
+    "tau": "tau",
+    "by chance": "baseline",
+    "contrast": "contrast",
+}
+"""What tables call a category's scores -> the field of its `Finding`."""
+
 _ALIGNED = "cluster"  # the output of a score step that says which cluster each value of its arrays belongs to
 
 

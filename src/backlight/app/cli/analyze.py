@@ -141,25 +141,14 @@ def print_ranking(done: Analysed) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from backlight.core.analysis_file import SCORES
+
     console = Console(soft_wrap=True)
     table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
-    for heading in (
-        "samples",
-        "suspicion",
-        "homophily",
-        "tau",
-        "by chance",
-        "contrast",
-        "eigengap",
-        "suspicious cluster",
-        "size",
-        "purity",
-    ):
+    for heading in ("samples", *SCORES, "eigengap", "suspicious cluster", "size", "purity"):
         table.add_column(heading, justify="right")
     for rank, row in enumerate(done.findings, start=1):
-        scores = (
-            _number(value) for value in (row.suspicion, row.homophily, row.tau, row.baseline, row.contrast)
-        )
+        scores = (_number(getattr(row, field)) for field in SCORES.values())
         counts = (_count(value) for value in (row.eigengap, row.suspicious_cluster, row.suspicious_size))
         purity = "-" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
         table.add_row(

@@ -15,7 +15,7 @@ import numpy as np
 from backlight.app.report.cards import Card, Shown, cards, pictured
 from backlight.app.report.pictures import bars, colour, data_uri, dendrogram, scatter
 from backlight.core.analysis import ranking
-from backlight.core.analysis_file import Finding
+from backlight.core.analysis_file import SCORES, Finding
 from backlight.core.errors import RequestError
 from backlight.core.project import Analysis, Category, Project
 from backlight.core.run import RUN_FILE
@@ -95,18 +95,7 @@ def _shown(category: Category) -> str | None:
 
 
 def _ranking(findings: Sequence[Finding], sections: int) -> str:
-    heads = (
-        "class",
-        "samples",
-        "suspicion",
-        "homophily",
-        "tau",
-        "by chance",
-        "contrast",
-        "eigengap",
-        "suspicious",
-        "its purity",
-    )
+    heads = ("class", "samples", *SCORES, "eigengap", "suspicious", "its purity")
     rows = []
     for rank, row in enumerate(findings, start=1):
         name = escape(row.name)
@@ -114,17 +103,8 @@ def _ranking(findings: Sequence[Finding], sections: int) -> str:
         purity = "–" if math.isnan(row.suspicious_purity) else f"{row.suspicious_purity:.0%}"
         size = "–" if row.suspicious_size < 0 else f"{row.suspicious_size} samples"
         gap = "–" if row.eigengap < 0 else str(row.eigengap)
-        figures = [
-            row.size,
-            _figure(row.suspicion),
-            _figure(row.homophily),
-            _figure(row.tau),
-            _figure(row.baseline),
-            _figure(row.contrast),
-            gap,
-            size,
-            purity,
-        ]
+        scores = (_figure(getattr(row, field)) for field in SCORES.values())
+        figures = [row.size, *scores, gap, size, purity]
         rows.append(f"<tr><td>{rank}. {linked}</td>{''.join(f'<td>{x}</td>' for x in figures)}</tr>")
     head = "".join(f"<th>{name}</th>" for name in heads)
     ranked_by = next((row.ranked_by for row in findings if row.ranked_by), "name")
