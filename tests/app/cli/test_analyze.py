@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from click.testing import CliRunner
@@ -75,6 +76,31 @@ def test_wrong_requests_are_one_sentence_and_exit_code_2(run, arguments, message
     assert {path: path.stat().st_mtime_ns for path in run.iterdir() if path.is_file()} == before
 
 
+def test_sigterm_ends_it_as_ctrl_c_does_and_the_same_command_continues(run, tmp_path, monkeypatch):
+    code = """
+        import os, signal
+        def told(relevance):
+            if not os.path.exists("told"):
+                open("told", "w").close()
+                os.kill(os.getpid(), signal.SIGTERM)
+            return relevance
+    """
+    (tmp_path / "told_to_stop.py").write_text(textwrap.dedent(code))
+    steps = ("flatten", "knn", "told_to_stop:told", "pool")
+    (tmp_path / "mine.toml").write_text(
+        "".join(f'[[steps]]\nname="{s[:4]}"\nprocessor="{s}"\n' for s in steps)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(path.name for path in run.iterdir() if path.suffix)
+    options = (run, "--pipeline", "mine.toml", "--class", "dog", "--workers", "1")
+    stopped = invoke(*options)
+    assert stopped.exit_code == 130, stopped.output
+    assert "the same command continues.\nInterrupted.\n" in stopped.stderr
+    assert sorted(path.name for path in run.iterdir() if path.suffix) == before
+    assert "2 of 4 steps were computed" in invoke(*options).stdout
+
+
 def test_no_run_there(tmp_path):
     result = invoke(tmp_path / "nowhere")
     assert result.exit_code == 2
@@ -84,6 +110,7 @@ def test_no_run_there(tmp_path):
 def test_help_loads_no_numeric_library():
     code = """
 import sys
+import textwrap
 from click.testing import CliRunner
 from backlight.app.cli import main
 result = CliRunner().invoke(main, ["analyze", "--help"])

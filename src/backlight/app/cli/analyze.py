@@ -70,11 +70,13 @@ def command(
     no_cache: bool,
 ) -> None:
     """Cluster the explanations in RUN class by class and rank the classes by suspicion."""
+    from backlight.app.cli.interrupt import sigterm_as_interrupt
     from backlight.app.cli.progress import progress_bar
     from backlight.core.analysis import analyze
 
     steps = swept(configured(preset, settings), sweeps)
-    with progress_bar("Analysing") as report:
+    kept = "" if no_cache else "What was computed is in the cache: the same command continues."
+    with sigterm_as_interrupt(kept), progress_bar("Analysing") as report:
         done = analyze(
             run,
             steps,

@@ -15,6 +15,22 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
+def sigterm_as_interrupt(notice: str) -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, raise KeyboardInterrupt as Ctrl-C does; tell `notice` of either."""
+    main = threading.current_thread() is threading.main_thread()  # only there signals can be caught
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        if notice:
+            click.echo(notice, err=True)
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def stopped_by_signals(notice: str) -> Iterator[threading.Event]:
     """Yield an event that the first signal sets, printing `notice`; the second raises KeyboardInterrupt."""
     stop = threading.Event()
