@@ -5,9 +5,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from threadpoolctl import threadpool_limits
 
 from backlight.core.errors import RequestError
-from backlight.plugins.processors._tiles import nearest_in_tiles
+from backlight.plugins.processors._tiles import nearest_in_tiles, nearest_of
 from backlight.plugins.processors.approximate import ApproximateKnn
 from backlight.plugins.processors.neighbours import Knn
 
@@ -82,6 +83,19 @@ def test_what_is_not_compared_counts_by_its_length():
     np.testing.assert_allclose(values + norms[:, None], np.take_along_axis(wanted, index, axis=1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("width", [7, 50, 1000])
+def test_nearest_of_some_points_come_in_order_and_without_themselves(monkeypatch, width):
+    from backlight.plugins.processors import _tiles
+
+    monkeypatch.setattr(_tiles, "_WIDTH", width)
+    points = np.random.default_rng(0).normal(size=(120, 5)).astype(np.float32)
+    chosen = np.array([0, 3, 7, 48, 49, 50, 119])
+    found = nearest_of(chosen, points, np.square(points).sum(axis=1), 12)
+    wanted = cdist(points[chosen], points)
+    wanted[np.arange(len(chosen)), chosen] = np.inf
+    assert np.array_equal(found, wanted.argsort(axis=1)[:, :12])
+
+
 @pytest.mark.parametrize("most", [3, 5, 100])
 def test_tiles_cover_every_pair_of_near_cells_once(monkeypatch, most):
     from backlight.plugins.processors import approximate
@@ -118,6 +132,17 @@ def test_duplicates_are_neighbours_of_each_other():
 def test_equal_seeds_give_equal_neighbours():
     one, other = (ApproximateKnn(10, exact=0, seed=3)(features=clustered()) for _ in range(2))
     assert np.array_equal(one["neighbours"], other["neighbours"])
+
+
+def test_threads_change_no_byte():
+    points = clustered(n=6000, d=200)
+    found = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads):
+            found.append(ApproximateKnn(10, recall=0.8, exact=0, seed=0)(features=points))
+    assert found[0]["recall"] < 1
+    for other in found[1:]:
+        assert all(np.array_equal(found[0][name], other[name]) for name in found[0])
 
 
 @pytest.mark.parametrize("wrong", [{"recall": 0.0}, {"recall": 1.1}, {"k": 0}, {"metric": "hamming"}])

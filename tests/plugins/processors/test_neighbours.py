@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 from backlight.core.errors import RequestError
 from backlight.plugins.processors import neighbours
@@ -56,6 +57,17 @@ def test_result_does_not_depend_on_the_tiles(monkeypatch):
         tiled = Knn(9)(features=points)
         for name in whole:
             np.testing.assert_array_equal(tiled[name], whole[name])
+
+
+@pytest.mark.parametrize(("n", "d"), [(2500, 300), (60, 50_000)])
+def test_threads_change_no_byte(n, d):
+    points = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    found = []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads):
+            found.append(Knn(9)(features=points))
+    for other in found[1:]:
+        assert all(np.array_equal(found[0][name], other[name]) for name in found[0])
 
 
 def test_distances_of_long_rows_are_those_of_double_precision(monkeypatch):

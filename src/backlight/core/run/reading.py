@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import final
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from backlight.core.errors import FormatError, RequestError
 from backlight.core.run.settings import Settings
 from backlight.core.sources.data import Picture, Source
+from backlight.core.threads import ahead
 
 
 @final
@@ -67,15 +67,4 @@ def read_ahead(
     source: Source, settings: Settings, ranges: Sequence[range], shape: tuple[int, ...]
 ) -> Generator[Batch]:
     """Yield the batch of every range in order, while threads read those that follow."""
-    pool = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decoder")
-    waiting: deque[Future[Batch]] = deque()
-    rest = iter(ranges)
-    try:
-        while True:
-            while len(waiting) <= settings.decoders and (numbers := next(rest, None)) is not None:
-                waiting.append(pool.submit(read_batch, source, settings, numbers, shape))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    return ahead(partial(read_batch, source, settings, shape=shape), ranges, settings.decoders)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backlight.core.threads import shared
+
 Array = NDArray[Any]
+
+_WIDTH = 2048  # of points that chosen ones are compared with at a time
 
 
 def nearest_in_tiles(
@@ -25,17 +30,11 @@ def nearest_in_tiles(
     values = np.full((n, count), np.inf, np.float32)
     index = np.full((n, count), -1, np.int32)
     near_first = sorted(pairs, key=_apart)  # a tight bound early spares merging later
-    largest = max(((p.stop - p.start) * (q.stop - q.start) for p, q in near_first), default=0)
-    buffers = np.empty((2, largest), np.float32)  # reused: fresh memory for every tile takes time
-    for rows, columns in near_first:
-        shape = (rows.stop - rows.start, columns.stop - columns.start)
-        product, other = (buffer[: shape[0] * shape[1]].reshape(shape) for buffer in buffers)
-        np.matmul(points[rows], points[columns].T, out=product)
+    for rows, columns, product in shared(partial(_multiplied, points, points), near_first):
         if rows == columns:
             np.fill_diagonal(product, -np.inf)
         else:
-            np.subtract(halves[rows, None], product, out=other)
-            _merge(values[columns], index[columns], other, rows.start, axis=0)
+            _merge(values[columns], index[columns], halves[rows, None] - product, rows.start, axis=0)
         np.subtract(halves[columns], product, out=product)
         _merge(values[rows], index[rows], product, columns.start, axis=1)
     values *= 2
@@ -44,6 +43,27 @@ def nearest_in_tiles(
 
 def _apart(pair: tuple[slice, slice]) -> tuple[int, int]:
     return abs(pair[0].start - pair[1].start), pair[0].start
+
+
+def nearest_of(chosen: Array, points: Array, norms: Array, count: int) -> Array:
+    """Return the indices of about the nearest others of the chosen points, nearest first, (c, count).
+
+    chosen: (c,) indices. norms: as `nearest_in_tiles` takes them.
+    """
+    values = np.full((len(chosen), count), np.inf, np.float32)
+    index = np.full((len(chosen), count), -1, np.int32)
+    every = slice(0, len(chosen))
+    parts = [(every, slice(start, start + _WIDTH)) for start in range(0, len(points), _WIDTH)]
+    for _, part, product in shared(partial(_multiplied, points[chosen], points), parts):
+        own = np.flatnonzero((chosen >= part.start) & (chosen < part.stop))
+        product[own, chosen[own] - part.start] = -np.inf
+        _merge(values, index, norms[part] / 2 - product, part.start, axis=1)
+    return np.take_along_axis(index, values.argsort(axis=1), axis=1)
+
+
+def _multiplied(left: Array, right: Array, pair: tuple[slice, slice]) -> tuple[slice, slice, Array]:
+    rows, columns = pair
+    return rows, columns, left[rows] @ right[columns].T
 
 
 def _merge(values: Array, index: Array, found: Array, start: int, axis: int) -> None:

@@ -18,16 +18,18 @@ from typing import Any, ClassVar, NamedTuple, final, get_args
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
+from threadpoolctl import threadpool_limits
 
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
-from backlight.plugins.processors._tiles import nearest_in_tiles
+from backlight.core.threads import shared
+from backlight.plugins.processors._tiles import nearest_in_tiles, nearest_of
 from backlight.plugins.processors.neighbours import Knn, Metric, farthest, pair_distances, prepared
 
 Array = NDArray[Any]
 
-_CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED, _BLOCK = 400, 1024, 4096, 512, 2048, 128
+_CELL, _ROWS, _COLUMNS, _SAMPLE, _FITTED = 400, 1024, 4096, 512, 2048
 _SPARE = 16
 """Candidates beyond k that rounding may need."""
 _KEEPING, _MEASURING = 64, 32
@@ -73,12 +75,12 @@ class ApproximateKnn(Processor):
         random = np.random.default_rng(self.seed or 0)
         points = prepared(features, self.metric)
         mean = points.mean(axis=0)
-        leading = _leading(points, mean, self.components, random)
-        cells = _Cells.of(leading, random)
+        with threadpool_limits(1):  # with more, the last bits of what decides would depend on how many
+            leading = _leading(points, mean, self.components, random)
+            cells = _Cells.of(leading, random)
         order = np.argsort(cells.member, kind="stable")  # from here on points of a cell lie side by side
         leading, cells = leading[order], cells._replace(member=cells.member[order])
-        centred = points[order]
-        centred -= mean
+        centred = _centred(points, mean, order)
         norms = np.einsum("ij,ij->i", centred, centred)
         plan = _planned(centred, leading, norms, cells, self.k, self.recall, random)
         if plan is None:
@@ -153,6 +155,19 @@ def _leading(points: Array, mean: Array, components: int, random: np.random.Gene
     return points @ basis - mean @ basis
 
 
+def _centred(points: Array, mean: Array, order: Array) -> Array:
+    """Return the points around their mean, in this order."""
+    centred = np.empty_like(points)
+
+    def fill(part: slice) -> None:
+        np.take(points, order[part], axis=0, out=centred[part], mode="clip")  # clip: without a buffer
+        centred[part] -= mean
+
+    for _ in shared(fill, _cut(0, len(points), _ROWS)):
+        pass
+    return centred
+
+
 def _chained(apart: Array) -> Array:
     """Return an order of the cells in which each is followed by the nearest that is left."""
     line, left = [0], np.ones(len(apart), dtype=bool)
@@ -178,13 +193,13 @@ def _planned(
     """
     n, d = centred.shape
     sample = np.sort(random.permutation(n)[:_SAMPLE])
-    truth = _closest(centred, norms, sample, (k,))
+    truth = nearest_of(sample, centred, norms, k)
     seen = np.minimum(
         cells.nearness[cells.member[sample][:, None], cells.member[truth]],
         cells.nearness[cells.member[truth], cells.member[sample][:, None]],
     )
     few, many = k + _SPARE, min(4 * k + _SPARE, n - 1)
-    among = _closest(leading, norms, sample, (few, many))
+    among = nearest_of(sample, leading, norms, many)
     plans = []
     for by_leading, count, found in ((True, few, among[:, :few]), (True, many, among), (False, few, truth)):
         kept = (truth[:, :, None] == found[:, None, :]).any(axis=2)
@@ -206,22 +221,6 @@ def _reach(seen: Array, kept: NDArray[np.bool_], recall: float, least: int) -> t
         if found.mean() - 2 * error >= recall:
             return reach, float(found.mean())
     return 0, 0.0
-
-
-def _closest(points: Array, norms: Array, rows: Array, counts: tuple[int, ...]) -> Array:
-    """Return the indices of about the nearest others of some points, (rows, last count); rising counts.
-
-    The first `count` of them are the nearest, for every count; norms as `nearest_in_tiles` takes them.
-    """
-    found = []
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        near = points[block] @ points.T
-        np.subtract(norms / 2, near, out=near)
-        near[np.arange(len(block)), block] = np.inf
-        nearest = np.argpartition(near, [count - 1 for count in counts], axis=1)
-        found.append(nearest[:, : counts[-1]].astype(np.int32))
-    return np.concatenate(found)
 
 
 def _candidates(points: Array, norms: Array, cells: _Cells, plan: _Plan, k: int) -> Array:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from backlight.core.errors import RequestError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
 from backlight.core.processor import Processor, Stage
+from backlight.core.threads import shared
 from backlight.plugins.processors._tiles import nearest_in_tiles
 
 Array = NDArray[Any]
@@ -26,7 +27,7 @@ Metric = Literal["euclidean", "cosine", "correlation"]
 _TILE = 1024
 _SPARE = 16
 _SHORT = 8192  # below what a BLAS would share among threads, and so sum in another order
-_PART_BYTES = 1 << 18  # of what is worked on at a time: it stays in the cache of a core
+_PART_BYTES = 1 << 20  # of what is worked on at a time: it stays in the caches of a core
 
 
 @final
@@ -153,10 +154,14 @@ def pair_distances(points: Array, left: Array, right: Array) -> Array:
     first, second = np.divmod(pairs, n)
     squared = np.empty(len(pairs))
     step = max(1, _PART_BYTES // (4 * d))
-    for start in range(0, len(pairs), step):
+
+    def measure(start: int) -> None:
         chosen = slice(start, start + step)
         difference = _rows(points, second[chosen]) - _rows(points, first[chosen])
         squared[chosen] = _squared_lengths(difference)
+
+    for _ in shared(measure, range(0, len(pairs), step)):
+        pass
     return squared[place]
 
 

@@ -1,0 +1,55 @@
+"""Independent tasks in threads of this process, their results in order and never more than a few ahead.
+
+Made for tasks that spend their time outside Python's lock, as reading files and numpy on large arrays do.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def ahead(function: Callable[[T], R], tasks: Iterable[T], threads: int) -> Generator[R]:
+    """Yield `function(task)` of every task in order, while `threads` threads compute those that follow."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[R]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(function, task))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def shared(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    """Yield `function(task)` of every task in order, computed in as many threads as BLAS may use.
+
+    Every task has one BLAS thread, so that results are the same bytes for any number of threads.
+    """
+    blas = _blas()
+    threads = min((library["num_threads"] for library in blas.info()), default=1)
+    if threads == 1:
+        yield from map(function, tasks)
+    else:
+        with blas.limit(limits=1):
+            yield from ahead(function, tasks, threads)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    import numpy as np  # noqa: F401  (loads the BLAS to look for)
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController().select(user_api="blas")
