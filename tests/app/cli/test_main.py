@@ -89,7 +89,7 @@ def test_a_verb_that_works(group):
         (
             ["os-error"],
             1,
-            "Error: unexpected FileNotFoundError: [Errno 2] No such file or directory: 'x.txt' (re-run",
+            "Error: cannot read or write x.txt: No such file or directory\n",
         ),
         (["interrupt"], 130, "Interrupted.\n"),
         (["abort"], 130, "Interrupted.\n"),

@@ -63,6 +63,9 @@ def _failure(error: BaseException) -> Failure | None:
     broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
     if isinstance(error, click.ClickException) or broken_pipe or not isinstance(error, Exception):
         return None
+    if isinstance(error, OSError) and error.filename is not None:
+        path = error.filename if error.filename2 is None else error.filename2  # of a rename, where it leads
+        return Failure(f"cannot read or write {path}: {error.strerror}", 1)
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Failure(f"unexpected {message} (re-run with --debug for the traceback)", 1)
 

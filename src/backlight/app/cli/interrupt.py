@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def sigterm_as_interrupt(notice: str) -> Iterator[None]:
-    """Let SIGTERM, which batch systems send, raise KeyboardInterrupt as Ctrl-C does; tell `notice` of either."""
+    """Let SIGTERM, which batch systems send, raise KeyboardInterrupt as Ctrl-C does; both tell `notice`."""
     main = threading.current_thread() is threading.main_thread()  # only there signals can be caught
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if main else None
     try:
