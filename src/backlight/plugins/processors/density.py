@@ -70,7 +70,7 @@ class Hdbscan(Processor):
 
 
 def _persistence(tree: Array, labels: Array) -> Array:
-    """Return each cluster's persistence, (c,) float32, from the condensed tree; 1 if duplicates never part."""
+    """Return each cluster's persistence, (c,) float32, by the condensed tree; 1 if duplicates never part."""
     parent, child, scale, size = (tree[name] for name in ("parent", "child", "value", "cluster_size"))
     above, born, held = (dict(zip(child.tolist(), x.tolist(), strict=True)) for x in (parent, scale, size))
     found = np.ones(labels.max(initial=-1) + 1, np.float32)
