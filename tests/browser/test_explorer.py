@@ -178,7 +178,8 @@ def test_large_view_shows_one_sample_side_by_side(page):
     page.wait(lambda: len(page.all(".thumbnail")) == MARKED)
     page.click(".thumbnail", 1)
     page.wait(lambda: len(page.all(".modal .pictures:not(.channels) img")) == 3, "large view did not open")
-    assert f"dog/{MARKED_INDICES[1]:04d}.png" in page.one(".sample-facts").text
+    # The view fades in; what is wholly transparent has no text yet.
+    page.wait(lambda: f"dog/{MARKED_INDICES[1]:04d}.png" in page.one(".sample-facts").text)
     page.wait(lambda: page.one(".steps button").is_displayed())
     page.click(".steps button", 1)
     page.wait(lambda: f"dog/{MARKED_INDICES[2]:04d}.png" in page.one(".sample-facts").text)
