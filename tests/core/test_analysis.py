@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import final
 
 import h5py
 import numpy as np
@@ -18,6 +21,7 @@ from backlight.core.analysis import analyze, ranking
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.pipeline import Pipeline, Step, pipeline
 from backlight.core.pipelines.cache import Cache
+from backlight.core.processor import Processor
 from backlight.core.project import Label, LabelMap, open_project, write_project
 from backlight.plugins.processors.preprocessing import Flatten
 
@@ -187,6 +191,53 @@ def test_any_number_of_workers_anywhere_gives_the_same_bytes(finished, tmp_path,
     for name, where in (("processes", {"workers": 2}), ("dask", {"cluster": dask})):
         write_run(tmp_path / name)
         assert analyze(tmp_path / name, QUICK, seed=1, **where).path.read_bytes() == content
+
+
+def cached(run):
+    return {path.name for path in (run / "cache").rglob("*.npz")}
+
+
+@pytest.mark.parametrize("name", ["processes", "dask"])
+def test_branches_side_by_side_give_the_same_bytes(tmp_path, dask, name):
+    where = {"processes": {"workers": 8}, "dask": {"cluster": dask}}[name]
+    write_run(tmp_path / "one")
+    write_run(tmp_path / name)
+    one = analyze(tmp_path / "one", QUICK, classes=["dog"], workers=1)
+    many = analyze(tmp_path / name, QUICK, classes=["dog"], **where)
+    assert many.path.read_bytes() == one.path.read_bytes()
+    assert cached(tmp_path / name) == cached(tmp_path / "one")
+    assert many.computed == one.computed == one.steps  # though small ones ran once a branch
+    again = analyze(tmp_path / name, QUICK, classes=["dog"], workers=1)
+    assert (again.computed, again.reused) == (0, 1)
+
+
+@final
+@dataclass(frozen=True)
+class Meet(Processor):
+    """Wait until another step has come, too; they can only if they run at the same time."""
+
+    folder: str
+    mine: str
+    other: str
+
+    stage = "clustering"
+    yields = ("labels",)
+
+    def __call__(self, *, features):
+        (Path(self.folder) / self.mine).touch()
+        end = time.monotonic() + 60
+        while not (Path(self.folder) / self.other).exists():
+            assert time.monotonic() < end, "the other step does not run at the same time"
+            time.sleep(0.01)
+        return {"labels": np.zeros(len(features), np.int32)}
+
+
+def test_branches_of_one_class_run_at_the_same_time(run, tmp_path):
+    steps = (Meet(str(tmp_path), a, b) for a, b in (("left", "right"), ("right", "left")))
+    meeting = Pipeline("meeting", (Step("flatten", Flatten()), *(Step(s.mine, s) for s in steps)))
+    done = analyze(run, meeting, classes=["cat"], workers=2)
+    assert [row.name for row in done.findings] == ["cat"]
+    assert (done.reused, done.computed) == (0, 3)
 
 
 def test_another_seed_gives_other_bytes(finished, tmp_path):
@@ -364,14 +415,35 @@ def fail_on_dogs(relevance):
     return relevance
 
 
-def test_a_failing_class_is_named_and_leaves_earlier_results(run):
-    done = analyze(run, QUICK)
-    before = {path: path.read_bytes() for path in run.glob("*.*")}
-    failing = Pipeline("spray", (Step("fail", fail_on_dogs), *QUICK.steps))
+def fail(relevance):
+    raise RequestError("an animal")
+
+
+NEVER = Pipeline("spray", (Step("fail", fail), *QUICK.steps))
+FAILING = Pipeline("spray", (Step("fail", fail_on_dogs), *QUICK.steps))
+
+
+def test_a_failing_class_is_named_and_costs_no_other(run):
+    analyze(run, FAILING, classes=["cat"])
+    done = analyze(run, FAILING)
+    assert done.failed == ("class 'dog': a dog",)
+    assert {row.name for row in done.findings} == set(NAMES) - {"dog"}
+    analyze(run, QUICK)
+    with h5py.File(done.path) as file:
+        before = len(file)
+    assert before == len(NAMES)
+
+
+def test_where_every_class_fails_earlier_results_stay(run):
+    analyze(run, QUICK)
+    before = {path: path.read_bytes() for path in run.glob("*.*") if path.is_file()}
     with pytest.raises(RequestError, match="class 'dog': a dog"):
-        analyze(run, failing)
-    assert done.path.read_bytes() == before[done.path]
-    assert {p.name for p in run.glob("*.*")} == {p.name for p in before}
+        analyze(run, FAILING, classes=["dog"])
+    seen = []
+    with pytest.raises(RequestError, match="class 'cat': an animal"):
+        analyze(run, NEVER, progress=lambda done, total, name: seen.append(done))
+    assert seen == [0, 1, 2]  # the fourth was not tried
+    assert {path: path.read_bytes() for path in run.glob("*.*") if path.is_file()} == before
     assert [path.name for path in run.glob(".*")] == [".project.yaml.lock"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 from backlight.core.errors import RequestError
-from backlight.core.threads import ahead, shared
+from backlight.core.threads import ahead, lent, shared
 
 
 def blas_threads():
@@ -73,3 +73,11 @@ def test_tasks_share_the_threads_that_blas_may_use(allowed):
     assert len(set(threads)) == allowed
     assert all(limit == {1} for limit in limits)
     assert (threading.get_ident() in threads) == (allowed == 1)
+
+
+def test_tasks_share_the_threads_that_were_lent_where_blas_may_use_one():
+    together = threading.Barrier(2, timeout=60)
+    with threadpool_limits(1), lent(2):
+        assert len(set(shared(lambda _: (together.wait(), threading.get_ident())[1], range(4)))) == 2
+    with threadpool_limits(1):
+        assert set(shared(lambda _: threading.get_ident(), range(4))) == {threading.get_ident()}

@@ -8,37 +8,46 @@ then.
 from __future__ import annotations
 
 import copy
-import functools
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import h5py
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from backlight.core.analysis_file import Finding, Record, file_attributes, finding, record, write_record
-from backlight.core.errors import BacklightError, FormatError, RequestError, unknown
+from backlight.core.analysis_file import Finding, file_attributes, finding, write_record
+from backlight.core.analysis_tasks import (
+    CACHE_FOLDER,
+    Grouping,
+    Task,
+    close,
+    compute,
+    compute_ahead,
+    cost_of,
+    name_of,
+    tasks_of,
+)
+from backlight.core.errors import BacklightError, FormatError
 from backlight.core.pipeline import Pipeline, pipeline
+from backlight.core.pipelines.branches import copies, waves
 from backlight.core.pipelines.cache import Cache
-from backlight.core.pipelines.executor import executor
-from backlight.core.project import ANALYSIS_FILE, Label, LabelMap, Project, open_project
+from backlight.core.pipelines.executor import Executor, executor
+from backlight.core.project import ANALYSIS_FILE, LabelMap, Project, open_project
 from backlight.core.store import atomic_hdf5, atomic_text, disk_errors, exclusive, open_hdf5
 
-Array = NDArray[Any]
-Grouping = Literal["label", "prediction"]
 Progress = Callable[[int, int, str], None]
 """Called with the number of finished classes, of all, and the name of the latest ("" at the start)."""
 
-CACHE_FOLDER = "cache"
 CACHE_LIMIT = 20 * 2**30
 """Bytes that the cache of a run may take after an analysis."""
+
+_ENOUGH = 3
+"""What ails the first so many classes, a missing package or a setting, ails all: no need to try the rest."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Analysed:
 
     reused: categories of which nothing had to be computed. computed: steps that were, of `steps` in all.
     replaced: categories whose earlier results are gone: they were made in another way, and not asked for now.
+    failed: one sentence for every category that could not be analysed.
     """
 
     path: Path
@@ -56,20 +66,7 @@ class Analysed:
     computed: int
     steps: int
     replaced: int
-
-
-@dataclass(frozen=True)
-class _Task:
-    """All that one category's analysis depends on."""
-
-    project: Path
-    category: str
-    indices: Array
-    pipeline: Pipeline
-    seed: int
-    cache: Path | None
-    space: str | None
-    by: Grouping
+    failed: tuple[str, ...] = ()
 
 
 def analyze(
@@ -90,155 +87,96 @@ def analyze(
     chain: a preset's name or a pipeline. space: a layer whose relevance was kept, which is analysed in place
     of the input's and has an analysis of its own; heatmaps stay those of the input. by: what makes the
     classes. workers: processes, None as many as pay. cluster: a dask scheduler's address or "local:N", whose
-    workers share this file system.
+    workers share this file system. cache: keep intermediate results; where workers outnumber classes, these
+    also let branches of the pipeline run side by side.
     Other classes of an earlier analysis with the same settings are kept. Raises RequestError for unknown
-    names and for a project without attributions or, by prediction, without predictions.
+    names and for a project without attributions or, by prediction, without predictions; where no class can
+    be analysed, the error of the first.
     """
     path = project.path if isinstance(project, Project) else Path(project)
     steps = pipeline(chain) if isinstance(chain, str) else chain
     method = steps.name if space is None else f"{steps.name} ({space})"
     with open_project(path) as opened:
-        groups = _choose(_groups(opened, by), classes)
-        shared = opened.path.resolve()  # workers elsewhere may have another current folder
-        folder = shared.parent / CACHE_FOLDER if cache else None
-        tasks = [
-            _Task(shared, label.category, indices, steps, seed, folder, space, by)
-            for label, indices in groups
-        ]
-        cost = _cost(opened, space, [len(task.indices) for task in tasks])
+        tasks = tasks_of(opened, steps, space=space, by=by, classes=classes, seed=seed, cache=cache)
+        cost = cost_of(opened, tasks)
         file, labels = opened.path, opened.labels
     attributes = file_attributes(steps, seed, by, metadata.version("backlight"))
     if space is not None:
         attributes["space"] = space
-    run = executor(workers, len(tasks), cost, cluster).map
+    groups = waves(steps) if cache else []
+    beside = copies(steps, groups) if workers is None else max(map(len, groups), default=1)
+    run = executor(workers, len(tasks) * beside, cost, cluster)
+    report = progress or (lambda done, total, name: None)
+    report(0, len(tasks), "")
     with disk_errors(file.parent, "earlier results"):
-        target, computed, replaced = _write(file, method, tasks, attributes, labels, run, progress)
-        if folder:
-            Cache(folder).trim(CACHE_LIMIT)
-    findings, everything = ranking(target, labels), len(steps.steps) * len(tasks)
-    return Analysed(target, method, findings, computed.count(0), sum(computed), everything, replaced)
+        ahead = compute_ahead(tasks, groups if run.workers > len(tasks) else [], run)
+        written = _write(file, method, tasks, attributes, labels, run, report)
+        if cache:
+            Cache(file.parent / CACHE_FOLDER).trim(CACHE_LIMIT)
+    computed = [len(here | ahead[category]) for category, here in written.computed.items()]
+    return Analysed(
+        written.path,
+        method,
+        ranking(written.path, labels),
+        reused=computed.count(0),
+        computed=sum(computed),
+        steps=len(steps.steps) * len(tasks),
+        replaced=written.replaced,
+        failed=tuple(map(str, written.failed)),
+    )
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
     """Read what an analysis file says about its categories, by falling suspicion. labels: for their names."""
     with open_hdf5(path) as file:
-        findings = [finding(file[key], _name(labels, key)) for key in file]
+        findings = [finding(file[key], name_of(labels, key)) for key in file]
     return tuple(sorted(findings, key=lambda row: (-row.suspicion, row.category)))
 
 
-def _groups(project: Project, by: Grouping) -> list[tuple[Label, Array]]:
-    """Return the classes that have attributions, by index, with their samples' dataset indices."""
-    indices = project.attributions.indices
-    if not len(indices):
-        raise RequestError(f"project {project.name!r} has no attributions to analyse")
-    if by == "label":
-        numbers = project.dataset.labels[indices]
-    elif by == "prediction":
-        predicted = _predicted(project, indices)
-        if predicted is None:
-            raise RequestError(f"project {project.name!r} recorded no predictions; group by label")
-        numbers = predicted
-    else:
-        raise RequestError(unknown("grouping", by, ("label", "prediction")))
-    return [(project.labels.label(int(n)), indices[numbers == n]) for n in np.unique(numbers)]
+class _Written(NamedTuple):
+    """computed: steps of every category that was analysed. replaced, failed: as in Analysed."""
 
-
-def _choose(groups: list[tuple[Label, Array]], classes: Sequence[str]) -> list[tuple[Label, Array]]:
-    if not classes:
-        return groups
-    spelled = {key: label for label, _ in groups for key in (str(label.index), label.category, label.name)}
-    for name in classes:
-        if name not in spelled:
-            raise RequestError(unknown("class", name, [label.name for label, _ in groups]))
-    wanted = {spelled[name].category for name in classes}
-    return [(label, indices) for label, indices in groups if label.category in wanted]
-
-
-def _predicted(project: Project, indices: Array) -> Array | None:
-    """Return the predicted class of every sample, (n,) int64, or None where outputs were not recorded."""
-    outputs = project.attributions.predictions(indices)
-    return outputs.argmax(axis=1) if outputs.shape[1] else None
-
-
-def relevance_in(project: Project, space: str | None, indices: Array) -> Array:
-    """Return the relevance of the input, (n, C, H, W), or of a layer, (n, channels) or (n, *layer)."""
-    found = project.attributions
-    return found.relevances(indices) if space is None else found.layer(space, indices)
-
-
-def _cost(project: Project, space: str | None, sizes: Sequence[int]) -> float:
-    """Estimate the seconds that classes of these sizes take on one core, to an order of magnitude."""
-    first = project.attributions.indices[:1]
-    features = relevance_in(project, space, first).size
-    return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
-
-
-@functools.lru_cache(maxsize=1)
-def _opened(path: Path) -> Project:
-    return open_project(path)
-
-
-def _analyse(task: _Task) -> tuple[Record, int]:
-    """Analyse one category; return its record and how many steps did not come from the cache."""
-    project = _opened(task.project)
-    relevance = relevance_in(project, task.space, task.indices)
-    finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
-    indices = task.indices[finite]
-    try:
-        results = task.pipeline(
-            relevance if finite.all() else relevance[finite],
-            prediction=_predicted(project, indices),
-            label=project.dataset.labels[indices] if task.by == "prediction" else None,  # else all are one
-            train=project.attributions.training(indices),
-            seed=task.seed,
-            cache=Cache(task.cache) if task.cache else None,
-        )
-    except BacklightError as error:
-        raise type(error)(f"class {_name(project.labels, task.category)!r}: {error}") from error
-    return record(task.category, indices, task.indices[~finite], results), len(results.computed)
+    path: Path
+    computed: dict[str, set[str]]
+    replaced: int
+    failed: list[BacklightError]
 
 
 def _write(
     path: Path,
     method: str,
-    tasks: Sequence[_Task],
+    tasks: Sequence[Task],
     attributes: Mapping[str, Any],
     labels: LabelMap,
-    run: Callable[..., Any],
-    progress: Progress | None,
-) -> tuple[Path, list[int], int]:
-    """Write the analysis file and list it in the project file, beside what others may write meanwhile.
-
-    Return its path, how many steps were computed for each category, and of how many categories earlier
-    results are gone, as they were made in another way.
-    """
-    report = progress or (lambda done, total, name: None)
-    report(0, len(tasks), "")
-    computed: list[int] = []
+    run: Executor,
+    report: Progress,
+) -> _Written:
+    """Write the analysis file and list it in the project file, beside what others may write meanwhile."""
+    computed: dict[str, set[str]] = {}
+    failed: list[BacklightError] = []
     draft = path.with_name(f".{uuid.uuid4().hex}.{ANALYSIS_FILE}")
     with ExitStack() as held:
         held.callback(draft.unlink, missing_ok=True)
-        held.callback(_close, tasks[0].project)
+        held.callback(close, tasks[0].project)
         with atomic_hdf5(draft) as file:
             file.attrs.update(attributes)
-            for done, (content, steps) in enumerate(run(_analyse, tasks), start=1):
-                write_record(file, content)
-                computed.append(steps)
-                report(done, len(tasks), _name(labels, content.category))
+            results = held.enter_context(closing(run.map(compute, tasks)))
+            for task, (content, steps) in zip(tasks, results, strict=True):
+                if isinstance(content, BacklightError):
+                    failed.append(content)
+                else:
+                    write_record(file, content)
+                    computed[task.category] = steps
+                if not computed and len(failed) == min(_ENOUGH, len(tasks)):
+                    raise failed[0]
+                report(len(computed) + len(failed), len(tasks), name_of(labels, task.category))
             held.enter_context(exclusive(path))  # until the file has its name: others may finish just now
             now = held.enter_context(open_project(path))
             target = _target(now, method)
-            replaced = _keep(target, file, attributes, {task.category for task in tasks})
+            replaced = _keep(target, file, attributes, set(computed))
         draft.replace(target)
         _register(path, now.document, method, target)
-    return target, computed, replaced
-
-
-def _close(project: Path) -> None:
-    """Close what tasks in this process have opened."""
-    if _opened.cache_info().currsize:
-        _opened(project).close()
-        _opened.cache_clear()
+    return _Written(target, computed, replaced, failed)
 
 
 def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> int:
@@ -284,8 +222,3 @@ def _register(path: Path, document: Mapping[str, Any], method: str, target: Path
     others = [entry for entry in listed if entry["analysis_method"] != method]
     changed["project"]["analyses"] = [*others, {"analysis_method": method, "sources": [source]}]
     atomic_text(path, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
-
-
-def _name(labels: LabelMap, category: str) -> str:
-    label = labels.of_category(category)
-    return label.name if label else category

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_lent: ContextVar[int | None] = ContextVar("_lent", default=None)
 
 
 def ahead(function: Callable[[T], R], tasks: Iterable[T], threads: int) -> Generator[R]:
@@ -33,14 +37,25 @@ def ahead(function: Callable[[T], R], tasks: Iterable[T], threads: int) -> Gener
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def lent(threads: int) -> Iterator[None]:
+    """Let `shared` use so many threads, whatever BLAS may use."""
+    token = _lent.set(threads)
+    try:
+        yield
+    finally:
+        _lent.reset(token)
+
+
 def shared(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-    """Yield `function(task)` of every task in order, computed in as many threads as BLAS may use.
+    """Yield `function(task)` of every task in order, in as many threads as were lent or as BLAS may use.
 
     Every task has one BLAS thread, so that results are the same bytes for any number of threads.
     """
     blas = _blas()
-    threads = min((library["num_threads"] for library in blas.info()), default=1)
-    if threads == 1:
+    allowed = _lent.get() or min((library["num_threads"] for library in blas.info()), default=1)
+    threads = min(allowed, len(tasks))
+    if threads <= 1:
         yield from map(function, tasks)
     else:
         with blas.limit(limits=1):

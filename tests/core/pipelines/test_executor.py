@@ -7,6 +7,7 @@ import threadpoolctl
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.pipelines.executor import InProcess, Processes, executor
+from backlight.core.threads import _lent
 
 
 def square(x):
@@ -52,8 +53,29 @@ def test_a_worker_that_dies_is_an_error_in_a_sentence():
     assert list(Processes(2).map(square, [1, 2])) == [1, 4]  # and the next run starts new ones
 
 
+def cores(_):
+    return _lent.get()
+
+
+@pytest.mark.parametrize(
+    ("runner", "tasks", "each"),
+    [
+        (InProcess(), 2, 1),
+        (InProcess(3), 2, 3),
+        (Processes(2), 2, 1),
+        (Processes(2), 1, 2),
+        (Processes(2, 5), 4, 2),
+    ],
+)
+def test_cores_that_no_task_takes_are_lent(runner, tasks, each):
+    assert list(runner.map(cores, range(tasks))) == [each] * tasks
+    assert _lent.get() is None
+
+
 def test_a_dask_cluster_does_the_same(dask):
     runner = executor(None, 3, 0.0, dask)
+    assert runner.workers == 2
+    assert executor(None, 3, 0.0, "local:7").workers == 7
     assert list(runner.map(square, [3, 1, 2])) == [9, 1, 4]
     assert [threads for _, threads in runner.map(where_and_threads, [0])] == [1]
     with pytest.raises(RequestError, match="task 1 failed"):

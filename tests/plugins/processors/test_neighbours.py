@@ -126,9 +126,20 @@ def test_values_that_are_not_finite_are_refused_with_their_row(value):
         Knn(1)(features=points)
 
 
-def test_cosine_of_a_zero_map_is_refused():
-    with pytest.raises(RequestError, match="cosine distance is undefined for 1 constant rows"):
-        Knn(1, "cosine")(features=np.array([[0, 0], [1, 2], [2, 1]], np.float32))
+@pytest.mark.parametrize(("metric", "level"), [("cosine", 0.0), ("correlation", 0.1)])
+def test_a_map_without_direction_is_at_right_angles_to_all_but_its_like(metric, level):
+    points = np.random.default_rng(0).normal(size=(9, 40)).astype(np.float32)
+    points[[2, 5]] = level  # no float32 is 0.1: that its mean is taken away leaves rounding
+    found = Knn(8, metric)(features=points)
+    dense = cdist(np.delete(points, [2, 5], 0).astype(float), points.astype(float), metric)
+    assert found["neighbours"][2][0] == 5
+    np.testing.assert_allclose(found["distances"][2], [0] + [1] * 7, atol=1e-6)
+    others = np.delete(np.arange(9), [2, 5])
+    np.testing.assert_allclose(
+        np.sort(found["distances"][others]),
+        np.sort(np.where(np.isin(np.arange(9), others), dense, 1))[:, 1:],
+        atol=1e-6,
+    )
 
 
 def test_bad_parameters_are_refused():

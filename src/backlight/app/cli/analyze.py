@@ -73,6 +73,7 @@ def command(
     from backlight.app.cli.interrupt import sigterm_as_interrupt
     from backlight.app.cli.progress import progress_bar
     from backlight.core.analysis import analyze
+    from backlight.core.errors import BacklightError
 
     steps = swept(configured(preset, settings), sweeps)
     kept = "" if no_cache else "What was computed is in the cache: the same command continues."
@@ -90,6 +91,8 @@ def command(
             progress=report,  # type: ignore[arg-type]
         )
     print_ranking(done)
+    if done.failed:
+        raise BacklightError("not analysed: " + "\n".join(done.failed))
 
 
 def configured(preset: str, settings: Sequence[str]) -> Pipeline:

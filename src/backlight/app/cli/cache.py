@@ -36,7 +36,7 @@ def clear(run: Path, keep: float | None) -> None:
 
 
 def _cache(run: Path) -> Cache:
-    from backlight.core.analysis import CACHE_FOLDER
+    from backlight.core.analysis_tasks import CACHE_FOLDER
     from backlight.core.errors import RequestError
     from backlight.core.pipelines.cache import Cache
     from backlight.core.project import PROJECT_FILE

@@ -1,18 +1,20 @@
 """The executor seam: independent tasks go in, results come out in order, whoever computes them.
 
 Every task runs with one BLAS and OpenMP thread, in this process or in another, so that results are the same
-bytes for any number of workers.
+bytes for any number of workers. Cores that no task takes are lent to what can share them: core/threads.py.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from backlight.core.errors import BacklightError, RequestError
+from backlight.core.threads import lent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,33 +23,49 @@ R = TypeVar("R")
 class Executor(Protocol):
     """Runs independent tasks."""
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    @property
+    def workers(self) -> int:
+        """How many tasks run at the same time."""
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R]:
         """Yield `function(task)` of every task, in the order of the tasks, each as soon as it is there."""
 
 
 class InProcess:
-    """Runs tasks one after the other in this process; starts nothing, so small work is done at once."""
+    """Runs tasks one after the other in this process; starts nothing, so small work is done at once.
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    cores: that one task may use.
+    """
+
+    workers = 1
+
+    def __init__(self, cores: int = 1) -> None:
+        self.cores = cores
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R]:
         """Yield `function(task)` of every task, in order."""
         for task in tasks:
-            yield single_threaded(function, task)
+            yield single_threaded(function, task, self.cores)
 
 
 class Processes:
-    """Runs tasks in `workers` processes of this machine (joblib, loky); `function` and tasks must pickle."""
+    """Runs tasks in `workers` processes of this machine (joblib, loky); `function` and tasks must pickle.
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    cores: that they share; None: one each.
+    """
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    def __init__(self, workers: int, cores: int | None = None) -> None:
+        self.workers, self.cores = workers, cores or workers
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R]:
         """Yield `function(task)` of every task, in order."""
         import joblib
 
         parallel = joblib.Parallel(
             n_jobs=self.workers, backend="loky", return_as="generator", inner_max_num_threads=1
         )
-        results = parallel(joblib.delayed(single_threaded)(function, task) for task in tasks)
+        each = max(1, self.cores // max(1, min(self.workers, len(tasks))))
+        results = parallel(joblib.delayed(single_threaded)(function, task, each) for task in tasks)
         try:
             with contextlib.closing(results):
                 yield from results
@@ -63,7 +81,14 @@ class Cluster:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    @cached_property
+    def workers(self) -> int:
+        """How many tasks run at the same time, as the scheduler says now."""
+        from backlight.core.cluster import size
+
+        return size(self.address)
+
+    def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R]:
         """Yield `function(task)` of every task, in order; a task whose worker dies goes to another."""
         from backlight.core.cluster import connected
 
@@ -85,11 +110,14 @@ class Cluster:
                 client.cancel([future for future in running if future is not None])
 
 
-def single_threaded(function: Callable[[T], R], task: T) -> R:
-    """Return `function(task)`, computed with one thread in every loaded BLAS and OpenMP library."""
+def single_threaded(function: Callable[[T], R], task: T, cores: int = 1) -> R:
+    """Return `function(task)`, computed with one thread in every loaded BLAS and OpenMP library.
+
+    cores: lent to what gives the same bytes for any number of threads.
+    """
     import threadpoolctl
 
-    with threadpoolctl.threadpool_limits(1):
+    with threadpoolctl.threadpool_limits(1), lent(cores):
         return function(task)
 
 
@@ -110,8 +138,9 @@ def executor(workers: int | None, tasks: int, cost: float, cluster: str | None =
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count()
     )
-    number = min(workers or allowed or 1, tasks)
+    cores = workers or allowed or 1
+    number = min(cores, tasks)
     starting = 4.0  # seconds for processes to start and import numpy, scipy and scikit-learn
     if number <= 1 or (workers is None and cost * (1 - 1 / number) < starting):
-        return InProcess()
-    return Processes(number)
+        return InProcess(cores)
+    return Processes(number, cores)

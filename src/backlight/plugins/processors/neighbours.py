@@ -38,7 +38,8 @@ class Knn(Processor):
     Nearest first, ties by index; a sample is never its own neighbour, its duplicates are. k is at most N - 1.
 
     k: number of neighbours (>= 1).
-    metric: "euclidean", "cosine" (1 - cosine similarity) or "correlation" (1 - Pearson's r).
+    metric: "euclidean", "cosine" (1 - cosine similarity) or "correlation" (1 - Pearson's r); a sample that is
+    zero, for correlation constant, has distance 1 to all but its like.
     """
 
     k: int = 32
@@ -83,12 +84,15 @@ def prepared(features: Array, metric: Metric) -> Array:
     if metric == "euclidean":
         return np.ascontiguousarray(features, dtype=np.float32)
     points = np.array(features, dtype=np.float32, order="C")
+    whole = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
     if metric == "correlation":
         points -= points.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", points, points, dtype=np.float64))
-    if not length.all():
-        raise RequestError(f"knn: {metric} distance is undefined for {(length == 0).sum()} constant rows")
-    points /= length[:, None]
+    none = length <= 1e-6 * whole  # what is left of a constant map is rounding
+    points /= np.where(none, 1, length)[:, None]
+    if none.any():  # a direction of their own, at right angles to all others
+        points[none] = 0
+        points = np.hstack([points, none[:, None].astype(np.float32)])
     return points
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backlight.core.analysis import relevance_in
+from backlight.core.analysis_tasks import relevance_in
 from backlight.core.errors import BacklightError, FormatError, RequestError
 from backlight.core.pictures.heatmap import channel_sum
 from backlight.core.pipeline import Pipeline, pipeline
