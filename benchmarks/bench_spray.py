@@ -144,7 +144,9 @@ def main() -> None:
             row |= alone(size, "incumbent")
             row["ratio"] = row["incumbent"] / row["front"]  # both start from normalised rows
         shown = "  ".join(
-            f"{name} {value:.2f}" for name, value in row.items() if name not in ("peak", "maps")
+            f"{name} {value:.{3 if 'recall' in name else 2}f}"
+            for name, value in row.items()
+            if name not in ("peak", "maps")
         )
         print(f"{size:>12}: {shown}  peak {row['peak']:.2f} GiB (maps {row['maps']:.2f} GiB)", flush=True)
 

@@ -120,7 +120,7 @@ def analyze(
         ranking(written.path, labels),
         reused=computed.count(0),
         computed=sum(computed),
-        steps=len(steps.steps) * len(tasks),
+        steps=len(steps.steps) * len(computed),
         replaced=written.replaced,
         failed=tuple(map(str, written.failed)),
     )

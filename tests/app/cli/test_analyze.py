@@ -4,6 +4,8 @@ import subprocess
 import sys
 import textwrap
 
+import h5py
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -99,6 +101,24 @@ def test_sigterm_ends_it_as_ctrl_c_does_and_the_same_command_continues(run, tmp_
     assert "the same command continues.\nInterrupted.\n" in stopped.stderr
     assert sorted(path.name for path in run.iterdir() if path.suffix) == before
     assert "2 of 4 steps were computed" in invoke(*options).stdout
+
+
+def test_a_class_that_fails_is_named_after_the_results_of_the_others(tmp_path):
+    root = write_run(tmp_path / "run").parent
+    with h5py.File(root / "attribution.h5", "a") as file:
+        dog = np.flatnonzero(file["label"][:] == CLASSES.index("dog"))[3]
+        file["attribution"][dog] = 0
+    steps = [("flatten", ""), ("metric-knn", 'parameters = { metric = "cosine" }'), ("knn-affinity", "")]
+    (tmp_path / "mine.toml").write_text(
+        "".join(f'[[steps]]\nname="{step}"\nprocessor="{step}"\n{more}\n' for step, more in steps)
+    )
+    result = invoke(root, "--pipeline", tmp_path / "mine.toml")
+    assert result.exit_code == 1
+    assert f"Results: {root / 'analysis-mine.h5'}" in result.stdout
+    assert "the cache" not in result.stdout
+    assert "not analysed (1): class 'dog': a distance is not finite" in result.stderr
+    with open_project(root) as project:
+        assert len(project.analysis("mine").categories) == len(CLASSES) - 1
 
 
 def test_no_run_there(tmp_path):

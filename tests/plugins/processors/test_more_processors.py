@@ -15,7 +15,7 @@ from backlight.plugins.processors.focus import Focus
 from backlight.plugins.processors.histogram import Histogram
 from backlight.plugins.processors.kmeans import KMeans
 from backlight.plugins.processors.laplacian import Laplacian
-from backlight.plugins.processors.manifold import DiffusionMap, Isomap, LocallyLinear, Umap
+from backlight.plugins.processors.manifold import DiffusionMap, Isomap, LocallyLinear, RandomWalk, Umap
 from backlight.plugins.processors.neighbours import Knn
 from backlight.plugins.processors.preprocessing import Normalise
 from backlight.plugins.processors.quality import Silhouette, SmallestShare, Stability
@@ -191,6 +191,10 @@ def test_diffusion_coordinates_are_eigenvectors_of_the_random_walk():
     found = DiffusionMap(time=0)(**pairs, degree=made["degree"])["embedding"]
     walk = affinity.toarray() / affinity.toarray().sum(1, keepdims=True)
     assert np.allclose(walk @ found, found * (1 - pairs["eigenvalues"]), atol=1e-8)
+    vectors = RandomWalk()(embedding=pairs["embedding"], degree=made["degree"])["embedding"]
+    assert np.allclose(walk @ vectors, vectors * (1 - pairs["eigenvalues"]), atol=1e-8)
+    assert np.allclose(np.linalg.norm(vectors, axis=0), 1)
+    assert np.ptp(vectors[:, 0]) < 1e-12  # the graph is connected
     later = DiffusionMap(time=3)(**pairs, degree=made["degree"])["embedding"]
     assert np.allclose(later, walk @ walk @ walk @ found, atol=1e-8)
 

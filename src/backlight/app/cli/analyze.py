@@ -73,7 +73,6 @@ def command(
     from backlight.app.cli.interrupt import sigterm_as_interrupt
     from backlight.app.cli.progress import progress_bar
     from backlight.core.analysis import analyze
-    from backlight.core.errors import BacklightError
 
     steps = swept(configured(preset, settings), sweeps)
     kept = "" if no_cache else "What was computed is in the cache: the same command continues."
@@ -91,8 +90,6 @@ def command(
             progress=report,  # type: ignore[arg-type]
         )
     print_ranking(done)
-    if done.failed:
-        raise BacklightError("not analysed: " + "\n".join(done.failed))
 
 
 def configured(preset: str, settings: Sequence[str]) -> Pipeline:
@@ -141,12 +138,13 @@ def swept(steps: Pipeline, sweeps: Sequence[str]) -> Pipeline:
 
 
 def print_ranking(done: Analysed) -> None:
-    """Print the classes by falling suspicion, and where the results are."""
+    """Print the classes by falling suspicion and where the results are; raise for those that failed."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from backlight.core.analysis_file import SCORES
+    from backlight.core.errors import BacklightError
 
     console = Console(soft_wrap=True)
     table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
@@ -173,6 +171,8 @@ def print_ranking(done: Analysed) -> None:
     if done.computed < done.steps:
         click.echo(f"{done.computed} of {done.steps} steps were computed, the others came from the cache.")
     click.echo(f"Results: {done.path}")
+    if done.failed:
+        raise BacklightError(f"not analysed ({len(done.failed)}): " + "\n".join(done.failed))
 
 
 def _number(value: float) -> str:

@@ -2,7 +2,7 @@
 
 A diffusion map (Coifman & Lafon 2006) of the random walk P = D⁻¹A has the coordinates λᵢᵗ·ψᵢ with Pψᵢ = λᵢψᵢ.
 With (μᵢ, uᵢ) eigenpairs of the symmetric Laplacian, λᵢ = 1 − μᵢ and ψᵢ = D^-½ uᵢ: no solver needs to see the
-unsymmetric P. At t = 0 these are the random walk's eigenvectors.
+unsymmetric P. The ψᵢ are the eigenvectors of the random walk's Laplacian I − P, of eigenvalues μᵢ.
 """
 
 from __future__ import annotations
@@ -113,6 +113,24 @@ class Umap(Processor):
 
 @final
 @dataclass(frozen=True)
+class RandomWalk(Processor):
+    """Turn eigenvectors of the symmetric Laplacian into those of the random walk's, which cut the graph.
+
+    embedding (N, m), degree (N,) -> embedding (N, m): constant on components of eigenvalue 0 (Shi & Malik
+    2000). Columns have length 1.
+    """
+
+    stage: ClassVar[Stage] = "embedding"
+    yields: ClassVar[tuple[str, ...]] = ("embedding",)
+
+    def __call__(self, *, embedding: Array, degree: Array) -> dict[str, Array]:
+        """Return the eigenvectors, in the order of the eigenvalues."""
+        vectors = _walking(embedding, degree)
+        return {"embedding": vectors / np.maximum(np.linalg.norm(vectors, axis=0), np.finfo(float).tiny)}
+
+
+@final
+@dataclass(frozen=True)
 class DiffusionMap(Processor):
     """Embed by a random walk: embedding (N, m), eigenvalues (m,), degree (N,) -> embedding (N, m).
 
@@ -130,9 +148,14 @@ class DiffusionMap(Processor):
 
     def __call__(self, *, embedding: Array, eigenvalues: Array, degree: Array) -> dict[str, Array]:
         """Return the coordinates, in the order of the eigenvalues."""
-        root = np.where(degree > 0, np.sqrt(np.maximum(degree, 0)), 1.0)
         walk = 1 - eigenvalues
-        return {"embedding": embedding / root[:, None] * np.sign(walk) * np.abs(walk) ** self.time}
+        return {"embedding": _walking(embedding, degree) * np.sign(walk) * np.abs(walk) ** self.time}
+
+
+def _walking(vectors: Array, degree: Array) -> Array:
+    """Return D^-½ u for eigenvectors u; a node without edges is a component of its own."""
+    root = np.where(degree > 0, np.sqrt(np.maximum(degree, 0)), 1.0)
+    return np.asarray(vectors / root[:, None])
 
 
 def _umap() -> Any:
@@ -153,5 +176,6 @@ def provide_processors() -> list[ProcessorSpec]:
         ProcessorSpec("lle", LocallyLinear, cite="roweis2000"),
         ProcessorSpec("isomap", Isomap, cite="tenenbaum2000"),
         ProcessorSpec("umap", Umap, cite="mcinnes2018"),
+        ProcessorSpec("random-walk", RandomWalk, cite="shi2000"),
         ProcessorSpec("diffusion-map", DiffusionMap, cite="coifman2006"),
     ]

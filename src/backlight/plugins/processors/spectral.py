@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+from threadpoolctl import threadpool_limits
 
 from backlight.core.errors import BacklightError
 from backlight.core.hookspecs import ProcessorSpec, hookimpl
@@ -102,7 +103,10 @@ def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Ar
     for wider in _WIDER:
         ncv = min(n, wider * max(2 * m + 1, m + 32))
         try:
-            values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=ncv)
+            with threadpool_limits(
+                1
+            ):  # products this small wait for more threads, and differ in the last bits
+                values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=ncv)
         except ArpackError as error:  # few different eigenvalues, as of equal maps, exhaust a narrow space
             reason = error
             continue
