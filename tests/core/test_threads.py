@@ -28,11 +28,12 @@ def test_results_come_in_order_however_long_each_takes():
     assert list(ahead(square, range(20), threads=3)) == [number**2 for number in range(20)]
 
 
-def test_no_more_are_begun_than_threads_are_ahead():
+@pytest.mark.parametrize("waiting", [0, 3])
+def test_no_more_are_begun_than_are_allowed_ahead(waiting):
     begun = []
-    results = ahead(begun.append, range(50), threads=2)
+    results = ahead(begun.append, range(50), threads=2, waiting=waiting)
     for taken, _ in enumerate(results, start=1):
-        assert len(begun) <= taken + 2
+        assert len(begun) <= taken + 2 + waiting
 
 
 def test_an_error_is_raised_in_its_turn_and_ends_the_threads():

@@ -22,17 +22,20 @@ R = TypeVar("R")
 _lent: ContextVar[int | None] = ContextVar("_lent", default=None)
 
 
-def ahead(function: Callable[[T], R], tasks: Iterable[T], threads: int) -> Generator[R]:
-    """Yield `function(task)` of every task in order, while `threads` threads compute those that follow."""
+def ahead(function: Callable[[T], R], tasks: Iterable[T], threads: int, waiting: int = 0) -> Generator[R]:
+    """Yield `function(task)` of every task in order, while `threads` threads compute those that follow.
+
+    waiting: results that may wait to be taken, so that no thread stands still while one is made use of.
+    """
     pool = ThreadPoolExecutor(threads)
-    waiting: deque[Future[R]] = deque()
+    begun: deque[Future[R]] = deque()
     try:
         for task in tasks:
-            waiting.append(pool.submit(function, task))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            begun.append(pool.submit(function, task))
+            if len(begun) > threads + waiting:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -59,7 +62,7 @@ def shared(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
         yield from map(function, tasks)
     else:
         with blas.limit(limits=1):
-            yield from ahead(function, tasks, threads)
+            yield from ahead(function, tasks, threads, waiting=threads)
 
 
 @cache

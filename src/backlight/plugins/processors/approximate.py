@@ -76,7 +76,9 @@ class ApproximateKnn(Processor):
         points = prepared(features, self.metric)
         mean = points.mean(axis=0)
         with threadpool_limits(1):  # with more, the last bits of what decides would depend on how many
-            leading = _leading(points, mean, self.components, random)
+            basis = _basis(points, mean, self.components, random)
+        leading = _projected(points, basis) - mean @ basis
+        with threadpool_limits(1):
             cells = _Cells.of(leading, random)
         order = np.argsort(cells.member, kind="stable")  # from here on points of a cell lie side by side
         leading, cells = leading[order], cells._replace(member=cells.member[order])
@@ -146,13 +148,19 @@ class _Plan(NamedTuple):
     recall: float
 
 
-def _leading(points: Array, mean: Array, components: int, random: np.random.Generator) -> Array:
-    """Return coordinates in a sample's leading principal subspace (Halko et al. 2011), (n, <= components)."""
+def _basis(points: Array, mean: Array, components: int, random: np.random.Generator) -> Array:
+    """Return a basis of a sample's leading principal subspace (Halko et al. 2011), (D, <= components)."""
     sample = points[np.sort(random.permutation(len(points))[:_FITTED])] - mean
     basis = random.standard_normal((sample.shape[1], min(components, *sample.shape)), dtype=np.float32)
     for _ in range(3):
         basis = np.linalg.qr(sample.T @ (sample @ basis))[0]
-    return points @ basis - mean @ basis
+    return basis
+
+
+def _projected(points: Array, basis: Array) -> Array:
+    """Return the points' coordinates in a basis, (n, components)."""
+    rows = _cut(0, len(points), _COLUMNS)
+    return np.concatenate(list(shared(lambda part: points[part] @ basis, rows)))
 
 
 def _centred(points: Array, mean: Array, order: Array) -> Array:
