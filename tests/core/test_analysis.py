@@ -426,12 +426,29 @@ FAILING = Pipeline("spray", (Step("fail", fail_on_dogs), *QUICK.steps))
 def test_a_failing_class_is_named_and_costs_no_other(run):
     analyze(run, FAILING, classes=["cat"])
     done = analyze(run, FAILING)
-    assert done.failed == ("class 'dog': a dog",)
+    assert [str(error) for error in done.failed] == ["class 'dog': a dog"]
+    assert "fail_on_dogs" in done.failed[0].__notes__[0]
     assert {row.name for row in done.findings} == set(NAMES) - {"dog"}
     analyze(run, QUICK)
     with h5py.File(done.path) as file:
         before = len(file)
     assert before == len(NAMES)
+
+
+def test_a_class_that_fails_in_a_branch_is_named_and_costs_no_other(run):
+    seen = []
+    done = analyze(
+        run,
+        FAILING,
+        classes=["cat", "dog"],
+        workers=8,
+        progress=lambda done, total, name: seen.append((done, total, name)),
+    )
+    assert [str(error) for error in done.failed] == ["class 'dog': a dog"]
+    assert [row.name for row in done.findings] == ["cat"]
+    assert done.computed == done.steps == len(FAILING.steps)
+    assert seen[:2] == [(0, 12, ""), (1, 12, "cat, spectral")]  # of two classes five steps each are tasks
+    assert seen[-1][2] == "cat"
 
 
 def test_where_every_class_fails_earlier_results_stay(run):
@@ -443,6 +460,8 @@ def test_where_every_class_fails_earlier_results_stay(run):
     with pytest.raises(RequestError, match="class 'cat': an animal"):
         analyze(run, NEVER, progress=lambda done, total, name: seen.append(done))
     assert seen == [0, 1, 2]  # the fourth was not tried
+    with pytest.raises(RequestError, match="class 'cat': an animal"):
+        analyze(run, NEVER, workers=2)
     assert {path: path.read_bytes() for path in run.glob("*.*") if path.is_file()} == before
     assert [path.name for path in run.glob(".*")] == [".project.yaml.lock"]
 

@@ -8,6 +8,7 @@ then.
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -15,21 +16,20 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import yaml
 
 from backlight.core.analysis_file import Finding, file_attributes, finding, write_record
 from backlight.core.analysis_tasks import (
-    CACHE_FOLDER,
     Grouping,
+    Outcome,
     Task,
     close,
     compute,
     compute_ahead,
     cost_of,
-    name_of,
     tasks_of,
 )
 from backlight.core.errors import BacklightError, FormatError
@@ -41,7 +41,10 @@ from backlight.core.project import ANALYSIS_FILE, LabelMap, Project, open_projec
 from backlight.core.store import atomic_hdf5, atomic_text, disk_errors, exclusive, open_hdf5
 
 Progress = Callable[[int, int, str], None]
-"""Called with the number of finished classes, of all, and the name of the latest ("" at the start)."""
+"""Called with how many are finished of all classes, and steps where these are tasks, and the latest's name.
+
+At the start the name is "".
+"""
 
 CACHE_LIMIT = 20 * 2**30
 """Bytes that the cache of a run may take after an analysis."""
@@ -56,7 +59,7 @@ class Analysed:
 
     reused: categories of which nothing had to be computed. computed: steps that were, of `steps` in all.
     replaced: categories whose earlier results are gone: they were made in another way, and not asked for now.
-    failed: one sentence for every category that could not be analysed.
+    failed: what is wrong with each category that could not be analysed, which has no results now.
     """
 
     path: Path
@@ -66,7 +69,7 @@ class Analysed:
     computed: int
     steps: int
     replaced: int
-    failed: tuple[str, ...] = ()
+    failed: tuple[BacklightError, ...] = ()
 
 
 def analyze(
@@ -105,41 +108,44 @@ def analyze(
         attributes["space"] = space
     groups = waves(steps) if cache else []
     beside = copies(steps, groups) if workers is None else max(map(len, groups), default=1)
-    run = executor(workers, len(tasks) * beside, cost, cluster)
-    report = progress or (lambda done, total, name: None)
-    report(0, len(tasks), "")
+    run = executor(workers, len(tasks) * beside, cost * beside, cluster)
+    groups = groups if run.workers > len(tasks) else []
+    report = _counted(len(tasks) * (1 + sum(map(len, groups))), progress)
+    report("")
     with disk_errors(file.parent, "earlier results"):
-        ahead = compute_ahead(tasks, groups if run.workers > len(tasks) else [], run)
-        written = _write(file, method, tasks, attributes, labels, run, report)
-        if cache:
-            Cache(file.parent / CACHE_FOLDER).trim(CACHE_LIMIT)
-    computed = [len(here | ahead[category]) for category, here in written.computed.items()]
+        outcome = compute_ahead(tasks, groups, run, report)
+        target, replaced = _write(file, method, tasks, attributes, run, outcome, report)
+        if tasks[0].cache:
+            Cache(tasks[0].cache).trim(CACHE_LIMIT)
+    computed = [len(outcome.computed[category]) for category in outcome.computed.keys() - outcome.failed]
     return Analysed(
-        written.path,
+        target,
         method,
-        ranking(written.path, labels),
+        ranking(target, labels),
         reused=computed.count(0),
         computed=sum(computed),
         steps=len(steps.steps) * len(computed),
-        replaced=written.replaced,
-        failed=tuple(map(str, written.failed)),
+        replaced=replaced,
+        failed=tuple(outcome.failed.values()),
     )
+
+
+def _counted(total: int, progress: Progress | None) -> Callable[[str], None]:
+    """Return a function to call with the name of what is finished, at first with "" for nothing."""
+    done = itertools.count()
+
+    def report(name: str) -> None:
+        if progress:
+            progress(next(done), total, name)
+
+    return report
 
 
 def ranking(path: Path, labels: LabelMap) -> tuple[Finding, ...]:
     """Read what an analysis file says about its categories, by falling suspicion. labels: for their names."""
     with open_hdf5(path) as file:
-        findings = [finding(file[key], name_of(labels, key)) for key in file]
+        findings = [finding(file[key], _name(labels, key)) for key in file]
     return tuple(sorted(findings, key=lambda row: (-row.suspicion, row.category)))
-
-
-class _Written(NamedTuple):
-    """computed: steps of every category that was analysed. replaced, failed: as in Analysed."""
-
-    path: Path
-    computed: dict[str, set[str]]
-    replaced: int
-    failed: list[BacklightError]
 
 
 def _write(
@@ -147,36 +153,39 @@ def _write(
     method: str,
     tasks: Sequence[Task],
     attributes: Mapping[str, Any],
-    labels: LabelMap,
     run: Executor,
-    report: Progress,
-) -> _Written:
-    """Write the analysis file and list it in the project file, beside what others may write meanwhile."""
-    computed: dict[str, set[str]] = {}
-    failed: list[BacklightError] = []
+    outcome: Outcome,
+    report: Callable[[str], None],
+) -> tuple[Path, int]:
+    """Write the analysis file and list it in the project file, beside what others may write meanwhile.
+
+    Return its path, and of how many categories earlier results are gone, as they were made in another way.
+    What becomes of the tasks is entered in `outcome`; those that have failed are not computed again.
+    """
     draft = path.with_name(f".{uuid.uuid4().hex}.{ANALYSIS_FILE}")
     with ExitStack() as held:
         held.callback(draft.unlink, missing_ok=True)
         held.callback(close, tasks[0].project)
         with atomic_hdf5(draft) as file:
             file.attrs.update(attributes)
-            results = held.enter_context(closing(run.map(compute, tasks)))
-            for task, (content, steps) in zip(tasks, results, strict=True):
-                if isinstance(content, BacklightError):
-                    failed.append(content)
-                else:
+            left = [task for task in tasks if task.category not in outcome.failed]
+            results = held.enter_context(closing(run.map(compute, left)))
+            for task, (content, steps, error) in zip(left, results, strict=True):
+                outcome.enter(task.category, steps, error)
+                if content is not None:
                     write_record(file, content)
-                    computed[task.category] = steps
-                if not computed and len(failed) == min(_ENOUGH, len(tasks)):
-                    raise failed[0]
-                report(len(computed) + len(failed), len(tasks), name_of(labels, task.category))
+                if not len(file) and len(outcome.failed) >= _ENOUGH:
+                    break
+                report(task.name)
+            if not len(file):
+                raise next(iter(outcome.failed.values()))
             held.enter_context(exclusive(path))  # until the file has its name: others may finish just now
             now = held.enter_context(open_project(path))
             target = _target(now, method)
-            replaced = _keep(target, file, attributes, set(computed))
+            replaced = _keep(target, file, attributes, {task.category for task in tasks})
         draft.replace(target)
         _register(path, now.document, method, target)
-    return _Written(target, computed, replaced, failed)
+    return target, replaced
 
 
 def _keep(old: Path, file: h5py.File, attributes: Mapping[str, Any], analysed: set[str]) -> int:
@@ -222,3 +231,8 @@ def _register(path: Path, document: Mapping[str, Any], method: str, target: Path
     others = [entry for entry in listed if entry["analysis_method"] != method]
     changed["project"]["analyses"] = [*others, {"analysis_method": method, "sources": [source]}]
     atomic_text(path, yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
+
+
+def _name(labels: LabelMap, category: str) -> str:
+    label = labels.of_category(category)
+    return label.name if label else category

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from backlight.core.errors import BacklightError, RequestError, unknown
 from backlight.core.pipeline import Pipeline
 from backlight.core.pipelines.cache import Cache
 from backlight.core.pipelines.executor import Executor
-from backlight.core.project import Label, LabelMap, Project, open_project
+from backlight.core.project import Label, Project, open_project
 
 Array = NDArray[Any]
 Grouping = Literal["label", "prediction"]
@@ -30,6 +32,7 @@ class Task:
 
     project: Path
     category: str
+    name: str
     indices: Array
     pipeline: Pipeline
     seed: int
@@ -52,7 +55,7 @@ def tasks_of(
     path = project.path.resolve()  # workers elsewhere may have another current folder
     folder = path.parent / CACHE_FOLDER if cache else None
     return [
-        Task(path, label.category, indices, steps, seed, folder, space, by)
+        Task(path, label.category, label.name, indices, steps, seed, folder, space, by)
         for label, indices in _chosen(_groups(project, by), classes)
     ]
 
@@ -65,25 +68,50 @@ def cost_of(project: Project, tasks: Sequence[Task]) -> float:
     return sum(0.5 + n / 500 + n * n * features * 2e-11 for n in sizes)
 
 
+@dataclass
+class Outcome:
+    """What became of the tasks so far, by category. computed: names of the steps that did run."""
+
+    computed: dict[str, set[str]] = field(default_factory=dict)
+    failed: dict[str, BacklightError] = field(default_factory=dict)
+
+    def enter(self, category: str, steps: set[str], error: BacklightError | None) -> None:
+        """Enter what one task, or a part of it, came to."""
+        if error is None:
+            self.computed[category] = self.computed.get(category, set()) | steps
+        else:
+            self.failed[category] = error
+
+
 def compute_ahead(
-    tasks: Sequence[Task], groups: Sequence[tuple[str, ...]], run: Executor
-) -> dict[str, set[str]]:
-    """Compute steps of every category side by side into the cache; return which were computed of each."""
-    computed: dict[str, set[str]] = {task.category: set() for task in tasks}
+    tasks: Sequence[Task],
+    groups: Sequence[tuple[str, ...]],
+    run: Executor,
+    report: Callable[[str], None],
+) -> Outcome:
+    """Compute steps of every category side by side into the cache. report: called with each that is done."""
+    outcome = Outcome()
     for group in groups:
-        parts = [replace(task, pipeline=task.pipeline.until(step)) for task in tasks for step in group]
-        for part, (_, steps) in zip(parts, run.map(compute, parts), strict=True):
-            computed[part.category] |= steps
-    return computed
+        parts = [
+            (replace(task, pipeline=task.pipeline.until(step)), step)
+            for task in tasks
+            for step in group
+            if task.category not in outcome.failed
+        ]
+        with closing(run.map(_fill_cache, [part for part, _ in parts])) as results:
+            for (part, step), (steps, error) in zip(parts, results, strict=True):
+                outcome.enter(part.category, steps, error)
+                report(f"{part.name}, {step}")
+    return outcome
 
 
-def compute(task: Task) -> tuple[Record | BacklightError, set[str]]:
-    """Analyse one category; return its record, or what is wrong, and the steps that were computed for it."""
+def compute(task: Task) -> tuple[Record | None, set[str], BacklightError | None]:
+    """Analyse one category; return its record, the steps that were computed for it, or what is wrong."""
     project = _opened(task.project)
-    relevance = relevance_in(project, task.space, task.indices)
-    finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
-    indices = task.indices[finite]
     try:
+        relevance = relevance_in(project, task.space, task.indices)
+        finite = np.isfinite(relevance).reshape(len(relevance), -1).all(axis=1)
+        indices = task.indices[finite]
         results = task.pipeline(
             relevance if finite.all() else relevance[finite],
             prediction=_predicted(project, indices),
@@ -93,8 +121,15 @@ def compute(task: Task) -> tuple[Record | BacklightError, set[str]]:
             cache=Cache(task.cache) if task.cache else None,
         )
     except BacklightError as error:
-        return type(error)(f"class {name_of(project.labels, task.category)!r}: {error}"), set()
-    return record(task.category, indices, task.indices[~finite], results), set(results.computed)
+        failure = type(error)(f"class {task.name!r}: {error}")
+        failure.add_note(traceback.format_exc())  # not as its cause, whose frames would keep the maps
+        return None, set(), failure
+    return record(task.category, indices, task.indices[~finite], results), set(results.computed), None
+
+
+def _fill_cache(task: Task) -> tuple[set[str], BacklightError | None]:
+    """Analyse one category as `compute` does, but leave the results in the cache only."""
+    return compute(task)[1:]
 
 
 def close(project: Path) -> None:
@@ -108,12 +143,6 @@ def relevance_in(project: Project, space: str | None, indices: Array) -> Array:
     """Return the relevance of the input, (n, C, H, W), or of a layer, (n, channels) or (n, *layer)."""
     found = project.attributions
     return found.relevances(indices) if space is None else found.layer(space, indices)
-
-
-def name_of(labels: LabelMap, category: str) -> str:
-    """Return the class's name, or the category where the label map has none."""
-    label = labels.of_category(category)
-    return label.name if label else category
 
 
 def _groups(project: Project, by: Grouping) -> list[tuple[Label, Array]]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+_MOST, _WAITING = 16, 4
+"""Threads that share tasks, and results that wait: one thread takes these, and each may be megabytes."""
+
 _lent: ContextVar[int | None] = ContextVar("_lent", default=None)
 
 
@@ -57,12 +60,12 @@ def shared(function: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
     """
     blas = _blas()
     allowed = _lent.get() or min((library["num_threads"] for library in blas.info()), default=1)
-    threads = min(allowed, len(tasks))
-    if threads <= 1:
-        yield from map(function, tasks)
-    else:
-        with blas.limit(limits=1):
-            yield from ahead(function, tasks, threads, waiting=threads)
+    threads = min(allowed, len(tasks), _MOST)
+    with blas.limit(limits=1):
+        if threads <= 1:
+            yield from map(function, tasks)
+        else:
+            yield from ahead(function, tasks, threads, waiting=min(threads, _WAITING))
 
 
 @cache

@@ -116,7 +116,7 @@ def test_a_class_that_fails_is_named_after_the_results_of_the_others(tmp_path):
     assert result.exit_code == 1
     assert f"Results: {root / 'analysis-mine.h5'}" in result.stdout
     assert "the cache" not in result.stdout
-    assert "not analysed (1): class 'dog': a distance is not finite" in result.stderr
+    assert "Error: not analysed: class 'dog': a distance is not finite" in result.stderr
     with open_project(root) as project:
         assert len(project.analysis("mine").categories) == len(CLASSES) - 1
 

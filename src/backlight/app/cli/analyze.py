@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from backlight.core.pipeline import Pipeline
 
 
+_NAMED = 5
+
+
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
@@ -90,6 +93,7 @@ def command(
             progress=report,  # type: ignore[arg-type]
         )
     print_ranking(done)
+    check(done)
 
 
 def configured(preset: str, settings: Sequence[str]) -> Pipeline:
@@ -138,13 +142,12 @@ def swept(steps: Pipeline, sweeps: Sequence[str]) -> Pipeline:
 
 
 def print_ranking(done: Analysed) -> None:
-    """Print the classes by falling suspicion and where the results are; raise for those that failed."""
+    """Print the classes by falling suspicion, and where the results are."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from backlight.core.analysis_file import SCORES
-    from backlight.core.errors import BacklightError
 
     console = Console(soft_wrap=True)
     table = Table("#", "class", title=f"Classes by suspicion ({done.method})")
@@ -171,8 +174,19 @@ def print_ranking(done: Analysed) -> None:
     if done.computed < done.steps:
         click.echo(f"{done.computed} of {done.steps} steps were computed, the others came from the cache.")
     click.echo(f"Results: {done.path}")
-    if done.failed:
-        raise BacklightError(f"not analysed ({len(done.failed)}): " + "\n".join(done.failed))
+
+
+def check(done: Analysed) -> None:
+    """Raise BacklightError naming the classes that could not be analysed, if there are any."""
+    from backlight.core.errors import BacklightError
+
+    if not done.failed:
+        return
+    more = f"; and {len(done.failed) - _NAMED} more" if len(done.failed) > _NAMED else ""
+    error = BacklightError("not analysed: " + "; ".join(map(str, done.failed[:_NAMED])) + more)
+    for note in getattr(done.failed[0], "__notes__", ()):  # where it was, for --debug
+        error.add_note(note)
+    raise error
 
 
 def _number(value: float) -> str:

@@ -73,7 +73,7 @@ def find(dataset: str, seed: int, out: Path) -> None:
     """Run every stage of the demo into `out` and print what it found."""
     with stage("Loading libraries"):
         from backlight.app import demo
-        from backlight.app.cli.analyze import print_ranking
+        from backlight.app.cli.analyze import check, print_ranking
         from backlight.app.cli.attribute import print_finished
         from backlight.app.cli.progress import progress_bar
         from backlight.core.analysis import analyze
@@ -107,6 +107,7 @@ def find(dataset: str, seed: int, out: Path) -> None:
         analysed = analyze(out / RUN_FOLDER, seed=seed, progress=report)
     click.echo()
     print_ranking(analysed)
+    check(analysed)
     verdict = demo.judge(out / RUN_FOLDER, source, analysed)
     click.echo(
         f"\nThe truth, which the analysis was not told: class {victim!r} was painted. "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from backlight.core.pipeline import Pipeline
+from backlight.core.processor import Processor
 
 _SMALL = ("preprocessing", "affinity", "laplacian", "score", "card")
 """Stages that take less than reading their inputs in another process; who needs them computes them."""
@@ -36,5 +37,10 @@ def waves(pipeline: Pipeline) -> list[tuple[str, ...]]:
 
 def copies(pipeline: Pipeline, groups: Sequence[tuple[str, ...]]) -> int:
     """Return how often one group has the same processor: that many tasks are known to take about as long."""
-    kinds = (Counter(type(pipeline.step(name).processor) for name in group) for group in groups)
+    kinds = (Counter(_kind(pipeline.step(name).processor) for name in group) for group in groups)
     return max((max(kind.values()) for kind in kinds), default=1)
+
+
+def _kind(processor: Processor) -> type:
+    """Return the class that computes: of an estimator, its own."""
+    return type(getattr(processor, "estimator", processor))

@@ -6,8 +6,8 @@ bytes for any number of workers. Cores that no task takes are lent to what can s
 
 from __future__ import annotations
 
-import contextlib
 import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
@@ -67,12 +67,15 @@ class Processes:
         each = max(1, self.cores // max(1, min(self.workers, len(tasks))))
         results = parallel(joblib.delayed(single_threaded)(function, task, each) for task in tasks)
         try:
-            with contextlib.closing(results):
-                yield from results
+            yield from results
         except BrokenProcessPool as error:
             raise BacklightError(
                 "a worker process died, perhaps for want of memory; try fewer workers"
             ) from error
+        finally:
+            with warnings.catch_warnings():  # joblib gives advice when not all results were taken
+                warnings.filterwarnings("ignore", "\\d+ tasks which were still being processed")
+                results.close()
 
 
 class Cluster:

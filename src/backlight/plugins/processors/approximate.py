@@ -77,7 +77,8 @@ class ApproximateKnn(Processor):
         mean = points.mean(axis=0)
         with threadpool_limits(1):  # with more, the last bits of what decides would depend on how many
             basis = _basis(points, mean, self.components, random)
-        leading = _projected(points, basis) - mean @ basis
+            shift = mean @ basis
+        leading = _projected(points, basis) - shift
         with threadpool_limits(1):
             cells = _Cells.of(leading, random)
         order = np.argsort(cells.member, kind="stable")  # from here on points of a cell lie side by side
@@ -159,7 +160,7 @@ def _basis(points: Array, mean: Array, components: int, random: np.random.Genera
 
 def _projected(points: Array, basis: Array) -> Array:
     """Return the points' coordinates in a basis, (n, components)."""
-    rows = _cut(0, len(points), _COLUMNS)
+    rows = _cut(0, len(points), _ROWS)
     return np.concatenate(list(shared(lambda part: points[part] @ basis, rows)))
 
 

@@ -116,8 +116,8 @@ class Umap(Processor):
 class RandomWalk(Processor):
     """Turn eigenvectors of the symmetric Laplacian into those of the random walk's, which cut the graph.
 
-    embedding (N, m), degree (N,) -> embedding (N, m): constant on components of eigenvalue 0 (Shi & Malik
-    2000). Columns have length 1.
+    embedding (N, m), degree (N,) -> embedding (N, m) with columns of length 1; those of eigenvalue 0 are
+    constant on each component (Shi & Malik 2000).
     """
 
     stage: ClassVar[Stage] = "embedding"

@@ -39,7 +39,7 @@ class Knn(Processor):
 
     k: number of neighbours (>= 1).
     metric: "euclidean", "cosine" (1 - cosine similarity) or "correlation" (1 - Pearson's r); a sample that is
-    zero, for correlation constant, has distance 1 to all but its like.
+    zero, for correlation constant, has distance 1, up to rounding, to all but its like.
     """
 
     k: int = 32

@@ -100,12 +100,10 @@ def _krylov(laplacian: sp.csr_array, null: Array, m: int, seed: int) -> tuple[Ar
         (n, n), matvec=lambda x: x - laplacian @ x - 3 * (null @ (null.T @ x)), dtype=np.float64
     )
     start = np.random.default_rng(seed).standard_normal(n)
-    for wider in _WIDER:
+    for wider in _WIDER:  # with one thread: products this small wait for more, and differ in the last bits
         ncv = min(n, wider * max(2 * m + 1, m + 32))
         try:
-            with threadpool_limits(
-                1
-            ):  # products this small wait for more threads, and differ in the last bits
+            with threadpool_limits(1):
                 values, vectors = eigsh(operator, k=m, which="LA", v0=start, ncv=ncv)
         except ArpackError as error:  # few different eigenvalues, as of equal maps, exhaust a narrow space
             reason = error
