@@ -80,7 +80,7 @@ def test_links_that_do_not_fit_show_the_start(page, chromium, link):
     chromium.get("about:blank")
     chromium.get(page.explorer.url + link)
     page.drawn()
-    assert page.texts("#overview--rows tr.chosen .name") == ["dog"]
+    page.wait(lambda: page.texts("#overview--rows tr.chosen .name") == ["dog"], "the start is not shown")
     assert -20 < page.map()["view"]["x"][0] < page.map()["view"]["x"][1] < 20
     assert page.errors() == []
 

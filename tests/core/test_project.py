@@ -162,3 +162,12 @@ def test_a_yaml_that_would_build_objects_is_refused(root):
     (root / "project.yaml").write_text("!!python/object/apply:os.system ['true']")
     with pytest.raises(FormatError, match="not valid YAML"):
         open_project(root)
+
+
+def test_a_category_that_the_label_map_does_not_name_goes_by_its_id(root):
+    with h5py.File(root / "analysis.h5", "a") as file:
+        file.move("00000001", "night-shots")
+    with open_project(root) as project:
+        category = project.analysis("spray").category("night-shots")
+        assert (category.name, category.label) == ("night-shots", None)
+        assert list(category.index) == [5, 1]

@@ -1,6 +1,7 @@
 """The executor seam: order, one thread, errors, and when other processes are worth starting."""
 
 import os
+import time
 
 import pytest
 import threadpoolctl
@@ -41,6 +42,19 @@ def test_tasks_have_one_thread(runner):
 def test_an_error_of_a_task_is_the_callers(runner):
     with pytest.raises(RequestError, match="task 1 failed"):
         list(runner.map(fail, [1]))
+
+
+def linger(seconds):
+    time.sleep(seconds)
+    return seconds
+
+
+def test_who_stops_early_hears_no_advice(recwarn):
+    results = Processes(2).map(linger, [0, 0.5, 0.5, 0.5, 0.5, 0.5])
+    assert next(results) == 0
+    results.close()
+    assert [str(w.message) for w in recwarn] == []
+    assert list(Processes(2).map(square, [1, 2])) == [1, 4]
 
 
 def die(_):

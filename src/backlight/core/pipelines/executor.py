@@ -67,7 +67,8 @@ class Processes:
         each = max(1, self.cores // max(1, min(self.workers, len(tasks))))
         results = parallel(joblib.delayed(single_threaded)(function, task, each) for task in tasks)
         try:
-            yield from results
+            for result in results:  # noqa: UP028 (`yield from` would hand on the closing, unfiltered)
+                yield result
         except BrokenProcessPool as error:
             raise BacklightError(
                 "a worker process died, perhaps for want of memory; try fewer workers"
