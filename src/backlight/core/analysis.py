@@ -108,11 +108,11 @@ def analyze(
         attributes["space"] = space
     groups = waves(steps) if cache else []
     beside = copies(steps, groups) if workers is None else max(map(len, groups), default=1)
-    run = executor(workers, len(tasks) * beside, cost * beside, cluster)
-    groups = groups if run.workers > len(tasks) else []
-    report = _counted(len(tasks) * (1 + sum(map(len, groups))), progress)
-    report("")
-    with disk_errors(file.parent, "earlier results"):
+    chosen = executor(workers, len(tasks) * beside, cost * beside, cluster)
+    with disk_errors(file.parent, "earlier results"), chosen as run:
+        groups = groups if run.workers > len(tasks) else []
+        report = _counted(len(tasks) * (1 + sum(map(len, groups))), progress)
+        report("")
         outcome = compute_ahead(tasks, groups, run, report)
         target, replaced = _write(file, method, tasks, attributes, run, outcome, report)
         if tasks[0].cache:

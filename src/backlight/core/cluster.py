@@ -50,11 +50,3 @@ def connected(address: str) -> Iterator[Any]:
         ) from error
     with client:
         yield client
-
-
-def size(address: str) -> int:
-    """Return how many tasks the cluster runs at the same time; errors as of `connected`."""
-    if local := _LOCAL.fullmatch(address):
-        return int(local[1])
-    with connected(address) as client:
-        return sum(client.nthreads().values())

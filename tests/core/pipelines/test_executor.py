@@ -87,17 +87,16 @@ def test_cores_that_no_task_takes_are_lent(runner, tasks, each):
 
 
 def test_a_dask_cluster_does_the_same(dask):
-    runner = executor(None, 3, 0.0, dask)
-    assert runner.workers == 2
-    assert executor(None, 3, 0.0, "local:7").workers == 7
-    assert list(runner.map(square, [3, 1, 2])) == [9, 1, 4]
-    assert [threads for _, threads in runner.map(where_and_threads, [0])] == [1]
-    with pytest.raises(RequestError, match="task 1 failed"):
-        list(runner.map(fail, [1]))
+    with executor(None, 3, 0.0, dask) as runner:
+        assert runner.workers == 2
+        assert list(runner.map(square, [3, 1, 2])) == [9, 1, 4]
+        assert [threads for _, threads in runner.map(where_and_threads, [0])] == [1]
+        with pytest.raises(RequestError, match="task 1 failed"):
+            list(runner.map(fail, [1]))
     with pytest.raises(RequestError, match="workers are counted on this machine"):
         executor(2, 3, 0.0, dask)
     with pytest.raises(RequestError, match="cluster 'local:x' is no number of workers"):
-        list(executor(None, 3, 0.0, "local:x").map(square, [1]))
+        executor(None, 3, 0.0, "local:x").__enter__()
 
 
 @pytest.mark.parametrize(

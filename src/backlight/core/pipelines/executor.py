@@ -10,8 +10,8 @@ import os
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import cached_property
-from typing import Protocol, TypeVar
+from contextlib import ExitStack
+from typing import Protocol, Self, TypeVar
 
 from backlight.core.errors import BacklightError, RequestError
 from backlight.core.threads import lent
@@ -21,7 +21,13 @@ R = TypeVar("R")
 
 
 class Executor(Protocol):
-    """Runs independent tasks."""
+    """Runs independent tasks; a context manager, as what runs them may have to be held."""
+
+    def __enter__(self) -> Self:
+        """Return the executor, ready to run tasks."""
+
+    def __exit__(self, *error: object) -> None:
+        """Let go of what was held."""
 
     @property
     def workers(self) -> int:
@@ -31,7 +37,17 @@ class Executor(Protocol):
         """Yield `function(task)` of every task, in the order of the tasks, each as soon as it is there."""
 
 
-class InProcess:
+class _Ready:
+    """Holds nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+class InProcess(_Ready):
     """Runs tasks one after the other in this process; starts nothing, so small work is done at once.
 
     cores: that one task may use.
@@ -48,7 +64,7 @@ class InProcess:
             yield single_threaded(function, task, self.cores)
 
 
-class Processes:
+class Processes(_Ready):
     """Runs tasks in `workers` processes of this machine (joblib, loky); `function` and tasks must pickle.
 
     cores: that they share; None: one each.
@@ -83,35 +99,41 @@ class Cluster:
     """Runs tasks on a dask cluster whose workers share the files that tasks name; see core/cluster.py."""
 
     def __init__(self, address: str) -> None:
-        self.address = address
+        self._held, self.address = ExitStack(), address
 
-    @cached_property
+    def __enter__(self) -> Self:
+        """Connect; RequestError when dask.distributed or the cluster is not there."""
+        from backlight.core.cluster import connected
+
+        self._client = self._held.enter_context(connected(self.address))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Disconnect."""
+        self._held.close()
+
+    @property
     def workers(self) -> int:
         """How many tasks run at the same time, as the scheduler says now."""
-        from backlight.core.cluster import size
-
-        return size(self.address)
+        return sum(self._client.nthreads().values())
 
     def map(self, function: Callable[[T], R], tasks: Sequence[T]) -> Generator[R]:
         """Yield `function(task)` of every task, in order; a task whose worker dies goes to another."""
-        from backlight.core.cluster import connected
+        from distributed import KilledWorker
 
-        with connected(self.address) as client:
-            from distributed import KilledWorker
-
-            running = [
-                client.submit(single_threaded, function, task, pure=False, retries=2) for task in tasks
-            ]
-            try:
-                for position, future in enumerate(running):
-                    yield future.result()
-                    running[position] = None  # its result may go from the worker's memory
-            except KilledWorker as error:
-                raise BacklightError(
-                    "a task brought down every worker that took it, perhaps for want of memory"
-                ) from error
-            finally:
-                client.cancel([future for future in running if future is not None])
+        running = [
+            self._client.submit(single_threaded, function, task, pure=False, retries=2) for task in tasks
+        ]
+        try:
+            for position, future in enumerate(running):
+                yield future.result()
+                running[position] = None  # its result may go from the worker's memory
+        except KilledWorker as error:
+            raise BacklightError(
+                "a task brought down every worker that took it, perhaps for want of memory"
+            ) from error
+        finally:
+            self._client.cancel([future for future in running if future is not None])
 
 
 def single_threaded(function: Callable[[T], R], task: T, cores: int = 1) -> R:

@@ -6,7 +6,6 @@ A change reads the file under a lock, adds its event, and replaces the file in o
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +31,7 @@ from backlight.core.projects.events import (
     ranges,
     read_events,
 )
-from backlight.core.store import atomic_text
+from backlight.core.store import atomic_text, exclusive
 
 
 @dataclass(frozen=True)
@@ -139,8 +138,7 @@ class Annotations:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with exclusive(self.path):
                 yield
         except OSError as error:
             raise RequestError(f"{self.path} cannot be written ({error.strerror or error})") from error
